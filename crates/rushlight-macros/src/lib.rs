@@ -1,0 +1,1 @@
+//! The `#[function]` attribute and the derives of Rushlight.
