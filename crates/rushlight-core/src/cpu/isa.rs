@@ -1,0 +1,103 @@
+//! Which vector instructions the kernels use, chosen when the program starts.
+
+use std::sync::OnceLock;
+
+/// An instruction set that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// Whatever the baseline of the architecture offers.
+    Plain,
+    /// 128-bit vectors of AArch64.
+    Neon,
+    /// 256-bit vectors with fused multiply-add.
+    Avx2,
+    /// 512-bit vectors with fused multiply-add.
+    Avx512,
+}
+
+impl Isa {
+    /// The best instruction set of this machine, or the lesser one that `RUSHLIGHT_ISA` names
+    /// (`plain`, `neon`, `avx2`, `avx512`).
+    pub fn current() -> Isa {
+        static CURRENT: OnceLock<Isa> = OnceLock::new();
+        *CURRENT.get_or_init(|| {
+            let best = Isa::detect();
+            let wanted = std::env::var("RUSHLIGHT_ISA").ok().and_then(|name| Isa::from_name(&name));
+            wanted.filter(|&isa| isa == Isa::Plain || isa <= best).unwrap_or(best)
+        })
+    }
+
+    /// The instruction set of that name.
+    pub fn from_name(name: &str) -> Option<Isa> {
+        match name {
+            "plain" => Some(Isa::Plain),
+            "neon" => Some(Isa::Neon),
+            "avx2" => Some(Isa::Avx2),
+            "avx512" => Some(Isa::Avx512),
+            _ => None,
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn detect() -> Isa {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        match (avx2, avx512) {
+            (true, true) => Isa::Avx512,
+            (true, false) => Isa::Avx2,
+            _ => Isa::Plain,
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    fn detect() -> Isa {
+        Isa::Neon
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn detect() -> Isa {
+        Isa::Plain
+    }
+}
+
+/// Defines functions whose plain loops are compiled once for each instruction set; the call picks one.
+///
+/// Helpers called from the body must be `#[inline(always)]`, so that they are compiled along with it.
+macro_rules! multiversion {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident $(<$($generic:ident : $bound:path),+>)?
+        ($($argument:ident : $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+        $(#[$meta])*
+        #[inline]
+        $visibility fn $name $(<$($generic: $bound),+>)? ($($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body $(<$($generic: $bound),+>)? ($($argument: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+            fn avx512 $(<$($generic: $bound),+>)? ($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            fn avx2 $(<$($generic: $bound),+>)? ($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
+            match $crate::cpu::isa::Isa::current() {
+                // SAFETY: `Isa::current` has seen that this machine has these instructions.
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::isa::Isa::Avx512 => unsafe { avx512($($argument),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::isa::Isa::Avx2 => unsafe { avx2($($argument),*) },
+                _ => body($($argument),*),
+            }
+        }
+    };
+}
+
+pub(crate) use multiversion;
