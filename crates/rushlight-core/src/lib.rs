@@ -3,5 +3,10 @@
 pub mod cpu;
 pub mod ops;
 pub mod tensor;
+pub mod trace;
 
-pub use tensor::{DType, Element};
+pub use ops::elementwise::{Operand, where_};
+pub use ops::reduce::IntoAxes;
+pub use ops::view::{concat, stack};
+pub use tensor::{DType, Element, Error, ErrorKind, Result, Spec, Tensor};
+pub use trace::{Tape, Variable, custom_gradient, eagerly, is_recording, scope, value_and_grad};

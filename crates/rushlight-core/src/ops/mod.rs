@@ -13,7 +13,13 @@ pub mod reduce;
 pub mod sort;
 pub mod view;
 
-use crate::tensor::{DType, Dims};
+pub(crate) mod gradient;
+
+use crate::tensor::{DType, Dims, Fault, Spec};
+use smallvec::{SmallVec, smallvec};
+
+/// What an op gives, as far as it is known without running it.
+pub(crate) type Specs = SmallVec<[Spec; 1]>;
 
 /// A primitive operation with its static attributes; equal ops on equal inputs give equal results.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,4 +70,124 @@ pub enum Op {
     Iota(index::Iota),
     /// `key (i64 [2]: seed, counter) → random elements`
     Random(random::Random),
+}
+
+impl Op {
+    /// Name shown in messages, graphs and profiles.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Unary(unary) => unary.name(),
+            Op::Binary(binary) => binary.name(),
+            Op::Compare(compare) => compare.name(),
+            Op::Select => "select",
+            Op::Cast(_) => "cast",
+            Op::Reduce(reduce) => reduce.kind.name(),
+            Op::ArgReduce(reduce) => reduce.name(),
+            Op::Cumulative(cumulative) => cumulative.name(),
+            Op::Dot(_) => "matmul",
+            Op::Convolution(_) => "conv",
+            Op::ConvolutionInputGradient(..) => "conv_transpose",
+            Op::ConvolutionKernelGradient(..) => "conv_kernel_gradient",
+            Op::Window(window) => window.kind.name(),
+            Op::WindowSumGradient(..) => "sum_pool_gradient",
+            Op::WindowMaxGradient(_) => "max_pool_gradient",
+            Op::WindowMaxSelect(_) => "max_pool_select",
+            Op::Reshape(_) => "reshape",
+            Op::Transpose(_) => "transpose",
+            Op::Broadcast(_) => "broadcast_to",
+            Op::Slice(_) => "slice",
+            Op::Flip(_) => "flip",
+            Op::Pad(_) => "pad",
+            Op::Concat(_) => "concat",
+            Op::Take(_) => "take",
+            Op::TakeAdd(_) => "take_add",
+            Op::TakeAlong(_) => "take_along_axis",
+            Op::TakeAlongAdd(_) => "take_along_add",
+            Op::TakeAlongSet(_) => "take_along_set",
+            Op::Sort(_) => "sort",
+            Op::Iota(_) => "iota",
+            Op::Random(random) => random.distribution.name(),
+        }
+    }
+
+    /// Number of results.
+    pub(crate) fn output_count(&self) -> usize {
+        if matches!(self, Op::Sort(_)) { 2 } else { 1 }
+    }
+
+    /// The shape and dtype of each result, or the rule that the inputs break.
+    pub(crate) fn infer(&self, inputs: &[&Spec]) -> Result<Specs, Fault> {
+        let one = match self {
+            Op::Unary(unary) => unary.infer(inputs[0])?,
+            Op::Binary(binary) => binary.infer(inputs[0], inputs[1])?,
+            Op::Compare(_) => elementwise::infer_compare(inputs[0], inputs[1])?,
+            Op::Select => elementwise::infer_select(inputs[0], inputs[1], inputs[2])?,
+            Op::Cast(dtype) => Spec { dims: inputs[0].dims.clone(), dtype: *dtype },
+            Op::Reduce(reduce) => reduce.infer(inputs[0])?,
+            Op::ArgReduce(reduce) => reduce.infer(inputs[0])?,
+            Op::Cumulative(cumulative) => cumulative.infer(inputs[0])?,
+            Op::Dot(dot) => dot.infer(inputs[0], inputs[1])?,
+            Op::Convolution(convolution) => convolution.infer(inputs[0], inputs[1])?,
+            Op::ConvolutionInputGradient(convolution, dims) => {
+                convolution.infer_input_gradient(dims, inputs[0], inputs[1])?
+            }
+            Op::ConvolutionKernelGradient(convolution, dims) => {
+                convolution.infer_kernel_gradient(dims, inputs[0], inputs[1])?
+            }
+            Op::Window(window) => window.infer(inputs[0])?,
+            Op::WindowSumGradient(window, dims) => window.infer_sum_gradient(dims, inputs[0])?,
+            Op::WindowMaxGradient(window) => window.infer_max_gradient(inputs[0], inputs[1])?,
+            Op::WindowMaxSelect(window) => window.infer_max_select(inputs[0], inputs[1])?,
+            Op::Reshape(dims) => view::infer_reshape(dims, inputs[0])?,
+            Op::Transpose(permutation) => view::infer_transpose(permutation, inputs[0])?,
+            Op::Broadcast(dims) => view::infer_broadcast(dims, inputs[0])?,
+            Op::Slice(slice) => slice.infer(inputs[0])?,
+            Op::Flip(axes) => view::infer_flip(axes, inputs[0])?,
+            Op::Pad(pad) => pad.infer(inputs)?,
+            Op::Concat(axis) => view::infer_concat(*axis, inputs)?,
+            Op::Take(axis) => index::infer_take(*axis, inputs[0], inputs[1])?,
+            Op::TakeAdd(axis) => index::infer_take_add(*axis, inputs[0], inputs[1], inputs[2])?,
+            Op::TakeAlong(axis) => index::infer_take_along(*axis, inputs[0], inputs[1])?,
+            Op::TakeAlongAdd(axis) | Op::TakeAlongSet(axis) => {
+                index::infer_take_along_put(*axis, inputs[0], inputs[1], inputs[2])?
+            }
+            Op::Sort(sort) => return sort.infer(inputs[0]),
+            Op::Iota(iota) => Spec { dims: iota.dims.clone(), dtype: iota.dtype },
+            Op::Random(random) => random.infer(inputs[0])?,
+        };
+        Ok(smallvec![one])
+    }
+
+    /// Whether a gradient can flow through this op; the others have constant or integer results.
+    pub(crate) fn is_differentiable(&self) -> bool {
+        match self {
+            Op::Compare(_) | Op::ArgReduce(_) | Op::Iota(_) | Op::Random(_) => false,
+            Op::Unary(unary) => unary.is_differentiable(),
+            Op::Binary(binary) => binary.is_differentiable(),
+            Op::Reduce(reduce) => !matches!(reduce.kind, reduce::Reduction::Any | reduce::Reduction::All),
+            Op::Cast(dtype) => dtype.is_float(),
+            _ => true,
+        }
+    }
+
+    /// This op with an open batch size filled in wherever its attributes hold a shape.
+    pub(crate) fn with_batch(&self, batch: usize) -> Op {
+        let close = |dims: &Dims| dims.iter().map(|&dim| crate::tensor::close(dim, batch)).collect::<Dims>();
+        match self {
+            Op::Reshape(dims) => Op::Reshape(close(dims)),
+            Op::Broadcast(dims) => Op::Broadcast(close(dims)),
+            Op::ConvolutionInputGradient(convolution, dims) => {
+                Op::ConvolutionInputGradient(convolution.clone(), close(dims))
+            }
+            Op::WindowSumGradient(window, dims) => Op::WindowSumGradient(window.clone(), close(dims)),
+            Op::Slice(slice) => Op::Slice(view::Slice {
+                start: slice.start.clone(),
+                stop: slice.stop.iter().map(|&stop| crate::tensor::close(stop, batch)).collect(),
+                step: slice.step.clone(),
+            }),
+            Op::Iota(iota) => Op::Iota(index::Iota { dims: close(&iota.dims), ..iota.clone() }),
+            Op::Random(random) => Op::Random(random::Random { dims: close(&random.dims), ..random.clone() }),
+            other => other.clone(),
+        }
+    }
 }

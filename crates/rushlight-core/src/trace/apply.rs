@@ -1,0 +1,94 @@
+//! The one door: every primitive op, eager or recorded, goes through [`apply`].
+
+use crate::cpu;
+use crate::ops::Op;
+use crate::tensor::{Error, ErrorKind, Fault, Inner, Spec, Tensor, Value, is_open};
+use crate::trace::node::{Call, Node};
+use crate::trace::{recorder, scope, tape};
+use smallvec::SmallVec;
+use std::panic::Location;
+
+/// The results of an op; nearly always one.
+pub(crate) type Outputs = SmallVec<[Tensor; 1]>;
+
+/// Applies a primitive with one result.
+#[track_caller]
+pub(crate) fn apply(op: Op, inputs: &[&Tensor]) -> Tensor {
+    let mut outputs = apply_all(op, inputs);
+    debug_assert_eq!(outputs.len(), 1);
+    outputs.remove(0)
+}
+
+/// Applies a primitive: passes a carried error on, checks shapes and dtypes, then runs the kernel or records a node.
+#[track_caller]
+pub(crate) fn apply_all(op: Op, inputs: &[&Tensor]) -> Outputs {
+    let mut symbolic = false;
+    for &input in inputs {
+        match &*input.0 {
+            Inner::Carried(_) => return SmallVec::from_elem(input.clone(), op.output_count()),
+            Inner::Symbol(_) => symbolic = true,
+            Inner::Value(_) => {}
+        }
+    }
+    let specs: SmallVec<[&Spec; 4]> = inputs.iter().filter_map(|input| input.known_spec()).collect();
+    let outputs = match op.infer(&specs) {
+        Ok(outputs) => outputs,
+        Err(fault) => {
+            let error = fault_at_caller(op.name(), fault, specs.into_iter().cloned().collect());
+            return SmallVec::from_elem(Tensor::carry(error), op.output_count());
+        }
+    };
+    // Only a model has open axes: what is made for one belongs to it, even without a symbolic input.
+    symbolic |= outputs.iter().any(|spec| spec.dims.iter().any(|&dim| is_open(dim)));
+    let results: Outputs = if symbolic {
+        record(Call::Op(op.clone()), inputs, outputs)
+    } else {
+        let values: SmallVec<[&Value; 4]> = inputs
+            .iter()
+            .map(|input| match &*input.0 {
+                Inner::Value(value) => value,
+                _ => unreachable!("neither symbols nor carried errors get here"),
+            })
+            .collect();
+        cpu::execute(&op, &values, outputs).into_iter().map(Tensor::from_value).collect()
+    };
+    tape::observe(&op, inputs, &results);
+    results
+}
+
+/// Adds a node to the recording or model that the symbolic inputs belong to.
+#[track_caller]
+pub(crate) fn record(call: Call, inputs: &[&Tensor], outputs: SmallVec<[Spec; 1]>) -> Outputs {
+    let count = outputs.len();
+    let (path, made_at) = scope::current();
+    let location = made_at.unwrap_or(Location::caller());
+    let name = call.name().to_string();
+    match recorder::add(
+        |recording, index| {
+            let inputs = inputs.iter().map(|&input| input.clone()).collect();
+            Node { call, inputs, outputs, path, location, recording, index }
+        },
+        inputs,
+    ) {
+        Ok(node) => (0..count).map(|output| Tensor::from_symbol(&node, output)).collect(),
+        Err(rule) => {
+            let error = Error::new(ErrorKind::Recording, name, rule);
+            SmallVec::from_elem(Tensor::carry(error), count)
+        }
+    }
+}
+
+#[track_caller]
+fn fault_at_caller(op: &str, fault: Fault, got: Vec<Spec>) -> Error {
+    Error::with_inputs(fault.kind, op, fault.rule, got)
+}
+
+/// What a composed op returns when its arguments break a rule: the first carried error of its inputs, or a new one.
+#[track_caller]
+pub(crate) fn fail(op: &str, fault: Fault, inputs: &[&Tensor]) -> Tensor {
+    if let Some(carrier) = inputs.iter().find(|input| input.error().is_some()) {
+        return (*carrier).clone();
+    }
+    let got = inputs.iter().filter_map(|input| input.known_spec().cloned()).collect();
+    Tensor::carry(fault_at_caller(op, fault, got))
+}

@@ -1,0 +1,46 @@
+//! Where in the model an op is applied: the path of layers, and where the user made the layer.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::sync::Arc;
+
+struct Entry {
+    path: Arc<str>,
+    made_at: Option<&'static Location<'static>>,
+}
+
+thread_local! {
+    static SCOPES: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `body` inside a named scope: errors, graphs and profiles show ops below `outer/…/name`.
+///
+/// With `made_at`, errors inside name that line (where the user made the layer) instead of the line of the op.
+pub fn scope<R>(name: &str, made_at: Option<&'static Location<'static>>, body: impl FnOnce() -> R) -> R {
+    SCOPES.with_borrow_mut(|scopes| {
+        let path = match scopes.last() {
+            Some(outer) => format!("{}/{name}", outer.path).into(),
+            None => name.into(),
+        };
+        scopes.push(Entry { path, made_at });
+    });
+    let _leave = Leave;
+    body()
+}
+
+/// Leaves the scope even if the body panics.
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        SCOPES.with_borrow_mut(|scopes| scopes.pop());
+    }
+}
+
+/// Path of the current scope, and the line on which its layer was made.
+pub(crate) fn current() -> (Option<Arc<str>>, Option<&'static Location<'static>>) {
+    SCOPES.with_borrow(|scopes| match scopes.last() {
+        Some(entry) => (Some(entry.path.clone()), entry.made_at),
+        None => (None, None),
+    })
+}

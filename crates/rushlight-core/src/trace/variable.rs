@@ -1,0 +1,152 @@
+//! Variables: named state that outlives a step, read and assigned eagerly or by recorded functions.
+
+use crate::tensor::{Error, ErrorKind, Result, Spec, Tensor};
+use crate::trace::{eagerly, recorder, tape};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+/// A tensor that can be assigned to: a weight, a moving statistic, an optimizer's slot, a generator's state.
+///
+/// A handle: clones share the same state. Shape and dtype are fixed when it is made.
+#[derive(Clone)]
+pub struct Variable(Arc<State>);
+
+struct State {
+    id: u64,
+    name: String,
+    spec: Spec,
+    trainable: AtomicBool,
+    value: Mutex<Tensor>,
+}
+
+/// A variable that may be gone.
+#[derive(Clone)]
+pub(crate) struct WeakVariable(Weak<State>);
+
+impl WeakVariable {
+    pub(crate) fn upgrade(&self) -> Option<Variable> {
+        self.0.upgrade().map(Variable)
+    }
+}
+
+impl Variable {
+    /// A trainable variable with a first value; the name is a path such as `dense_1/kernel`.
+    ///
+    /// # Errors
+    /// If `initial` carries an error or is symbolic (make variables in `build`, not inside a recorded function,
+    /// or wrap their making in [`eagerly`]).
+    #[track_caller]
+    pub fn new(name: impl Into<String>, initial: &Tensor) -> Result<Variable> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let spec = initial.value("Variable::new")?.spec.clone();
+        Ok(Variable(Arc::new(State {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            name: name.into(),
+            spec,
+            trainable: AtomicBool::new(true),
+            value: Mutex::new(eagerly(|| initial.detached())),
+        })))
+    }
+
+    /// The same variable, marked as not to be trained: a moving statistic, a counter.
+    pub fn untrainable(self) -> Variable {
+        self.set_trainable(false);
+        self
+    }
+
+    /// Whether optimizers should update this variable.
+    pub fn is_trainable(&self) -> bool {
+        self.0.trainable.load(Ordering::Relaxed)
+    }
+
+    pub fn set_trainable(&self, trainable: bool) {
+        self.0.trainable.store(trainable, Ordering::Relaxed);
+    }
+
+    /// The name given when it was made.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// A number that no other variable of this program has.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Shape and dtype.
+    pub fn spec(&self) -> &Spec {
+        &self.0.spec
+    }
+
+    /// The sizes of the axes.
+    pub fn shape(&self) -> &[usize] {
+        &self.0.spec.dims
+    }
+
+    /// The current value; while a function is recorded, the value it will have at this point of the program.
+    #[track_caller]
+    pub fn read(&self) -> Tensor {
+        let value = match recorder::read(self) {
+            Some(symbol) => symbol,
+            None => self.lock().clone(),
+        };
+        tape::variable_read(self, &value);
+        value
+    }
+
+    /// Sets a new value; while a function is recorded, notes that the call will do so.
+    ///
+    /// # Errors
+    /// If the value carries an error (the variable keeps its value), or has another shape or dtype.
+    #[track_caller]
+    pub fn assign(&self, value: &Tensor) -> Result<()> {
+        let spec = value.spec()?;
+        if spec != self.spec() {
+            let rule = format!("the new value of variable `{}` must be {}", self.name(), self.spec());
+            let kind = if spec.dims == self.spec().dims { ErrorKind::DType } else { ErrorKind::Shape };
+            return Err(Error::with_inputs(kind, "assign", rule, vec![spec.clone()]));
+        }
+        if !recorder::assign(self, value)? {
+            let value = Tensor::from_value(value.value("assign")?.clone());
+            *self.lock() = value;
+        }
+        Ok(())
+    }
+
+    /// Adds to the value: `assign(read() + delta)`.
+    #[track_caller]
+    pub fn assign_add(&self, delta: &Tensor) -> Result<()> {
+        self.assign(&(self.read() + delta))
+    }
+
+    /// Subtracts from the value: `assign(read() - delta)`.
+    #[track_caller]
+    pub fn assign_sub(&self, delta: &Tensor) -> Result<()> {
+        self.assign(&(self.read() - delta))
+    }
+
+    /// Exclusive access to the stored value, for compiled functions that update it in place.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Tensor> {
+        self.0.value.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakVariable {
+        WeakVariable(Arc::downgrade(&self.0))
+    }
+}
+
+impl PartialEq for Variable {
+    /// Whether both are handles of the same variable.
+    fn eq(&self, other: &Variable) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Variable {}
+
+impl fmt::Debug for Variable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Variable({}: {})", self.name(), self.spec())
+    }
+}
