@@ -1,1 +1,7 @@
 //! Deep learning in Rust.
+
+pub mod data;
+pub mod files;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,15 @@
+//! Data sets: where they come from, and how their images are made ready for a model.
+
+mod augment;
+pub mod cifar10;
+mod download;
+mod error;
+mod images;
+pub mod mnist;
+mod random;
+mod source;
+
+pub use augment::{Augmentation, Normalization};
+pub use download::{FetchOptions, Progress, RemoteFile, fetch};
+pub use error::DataError;
+pub use images::{ChannelStatistics, ImageData, ImageSet};
