@@ -23,8 +23,16 @@ impl Isa {
         *CURRENT.get_or_init(|| {
             let best = Isa::detect();
             let wanted = std::env::var("RUSHLIGHT_ISA").ok().and_then(|name| Isa::from_name(&name));
-            wanted.filter(|&isa| isa == Isa::Plain || isa <= best).unwrap_or(best)
+            wanted.filter(|isa| Isa::available().contains(isa)).unwrap_or(best)
         })
+    }
+
+    /// All instruction sets of this machine that kernels are compiled for, the best one last.
+    pub fn available() -> Vec<Isa> {
+        let best = Isa::detect();
+        let mut all = vec![Isa::Plain, Isa::Neon, Isa::Avx2, Isa::Avx512];
+        all.retain(|&isa| isa == Isa::Plain || isa <= best && (isa == Isa::Neon) == (best == Isa::Neon));
+        all
     }
 
     /// The instruction set of that name.

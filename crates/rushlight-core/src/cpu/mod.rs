@@ -4,6 +4,10 @@ pub(crate) mod buffer;
 mod eager;
 pub mod isa;
 pub(crate) mod kernels;
+#[allow(dead_code)]
+pub(crate) mod scratch;
 pub mod threads;
+#[allow(dead_code)]
+pub(crate) mod vector;
 
 pub(crate) use eager::{contiguous, execute};

@@ -1,9 +1,21 @@
 //! The loops that do the arithmetic.
 
+#[allow(dead_code)]
+pub(crate) mod dot;
+#[allow(dead_code)]
+pub(crate) mod gemm;
+#[cfg(test)]
+mod testing;
+#[allow(dead_code)]
+pub(crate) mod widen;
+
 use crate::cpu::buffer::{View, ViewMut};
 use crate::ops::Op;
 
 /// Runs an op whose shapes and dtypes have been checked.
-pub(crate) fn run(op: &Op, _inputs: &[View], _outputs: &mut [ViewMut]) {
-    unreachable!("the kernel of {op:?} is on its way")
+pub(crate) fn run(op: &Op, inputs: &[View], outputs: &mut [ViewMut]) {
+    match op {
+        Op::Dot(op) => dot::run(op, inputs, outputs),
+        _ => unreachable!("the kernel of {op:?} is on its way"),
+    }
 }

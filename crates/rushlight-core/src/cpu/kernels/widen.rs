@@ -1,0 +1,59 @@
+//! 16-bit floats for kernels that compute in `f32`: widened copies of inputs, and results rounded back.
+
+use crate::cpu::buffer::{View, ViewMut};
+use crate::tensor::{DType, Element};
+use half::{bf16, f16};
+
+/// A contiguous copy of a view of `f16` or `bf16` as `f32`.
+pub(crate) fn widen(view: &View) -> Vec<f32> {
+    match view.dtype {
+        DType::F16 => gather::<f16>(view),
+        DType::BF16 => gather::<bf16>(view),
+        other => unreachable!("widening {other}"),
+    }
+}
+
+/// Rounds results in `f32` to the dtype of the output.
+pub(crate) fn narrow(values: &[f32], output: &mut ViewMut) {
+    match output.dtype {
+        DType::F16 => round(values, output.slice::<f16>()),
+        DType::BF16 => round(values, output.slice::<bf16>()),
+        other => unreachable!("narrowing to {other}"),
+    }
+}
+
+/// A contiguous copy of the elements of a view, converted to `f32`.
+fn gather<T: Element + Into<f32>>(view: &View) -> Vec<f32> {
+    let mut values = Vec::with_capacity(view.count());
+    each_row(&view.dims, &view.strides, |offset, count, stride| {
+        let row = view.pointer::<T>().wrapping_offset(offset);
+        // SAFETY: `each_row` visits the elements of the view only.
+        values.extend((0..count).map(|i| unsafe { *row.offset(i as isize * stride) }.into()));
+    });
+    values
+}
+
+fn round<T: Element>(values: &[f32], output: &mut [T]) {
+    for (to, &from) in output.iter_mut().zip(values) {
+        *to = T::from_f64(from as f64);
+    }
+}
+
+/// Calls `visit(offset, count, stride)` for each row along the last axis, in row-major order.
+pub(crate) fn each_row(dims: &[usize], strides: &[isize], mut visit: impl FnMut(isize, usize, isize)) {
+    let Some((&count, outer)) = dims.split_last() else { return visit(0, 1, 0) };
+    let stride = strides[outer.len()];
+    for row in 0..outer.iter().product() {
+        visit(offset_of(row, outer, strides), count, stride);
+    }
+}
+
+/// Where the element with that row-major number lies.
+pub(crate) fn offset_of(mut number: usize, dims: &[usize], strides: &[isize]) -> isize {
+    let mut offset = 0;
+    for (&dim, &stride) in dims.iter().zip(strides).rev() {
+        offset += (number % dim) as isize * stride;
+        number /= dim;
+    }
+    offset
+}
