@@ -4,6 +4,8 @@
 pub(crate) mod dot;
 #[allow(dead_code)]
 pub(crate) mod gemm;
+#[allow(dead_code)]
+pub(crate) mod math;
 #[cfg(test)]
 mod testing;
 #[allow(dead_code)]
