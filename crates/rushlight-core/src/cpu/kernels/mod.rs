@@ -5,7 +5,12 @@ pub(crate) mod dot;
 #[allow(dead_code)]
 pub(crate) mod gemm;
 #[allow(dead_code)]
+pub(crate) mod loops;
+#[allow(dead_code)]
 pub(crate) mod math;
+#[cfg(test)]
+#[allow(dead_code)]
+mod samples;
 #[cfg(test)]
 mod testing;
 #[allow(dead_code)]

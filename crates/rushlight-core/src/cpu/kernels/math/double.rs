@@ -1,7 +1,7 @@
 //! Functions of `f64` that `std` does not have.
 
 use super::{Separate, polynomial64};
-use std::f64::consts::PI;
+use std::f64::consts::{LN_2, PI};
 
 #[inline(always)]
 pub(crate) fn sigmoid(x: f64) -> f64 {
@@ -124,4 +124,25 @@ pub(crate) fn erfinv(x: f64) -> f64 {
         y -= step / (1.0 + y * step);
     }
     y.copysign(x)
+}
+
+/// As `std`'s, which loses small arguments: to the precision of their difference from 1.
+#[inline(always)]
+pub(crate) fn asinh(x: f64) -> f64 {
+    let magnitude = x.abs();
+    let small = magnitude + magnitude * (magnitude / (1.0 + magnitude.hypot(1.0)));
+    let result = if magnitude > 1e150 { magnitude.ln() + LN_2 } else { small.ln_1p() };
+    result.copysign(x)
+}
+
+#[inline(always)]
+pub(crate) fn acosh(x: f64) -> f64 {
+    let above = x - 1.0;
+    if x > 1e150 { x.ln() + LN_2 } else { (above + (above * (above + 2.0)).sqrt()).ln_1p() }
+}
+
+#[inline(always)]
+pub(crate) fn atanh(x: f64) -> f64 {
+    let magnitude = x.abs();
+    (0.5 * (2.0 * magnitude / (1.0 - magnitude)).ln_1p()).copysign(x)
 }

@@ -35,7 +35,8 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn exp<M: Machine>(x: f32) -> f32 {
     let (k, r) = reduce_exponent::<M>(clamp(x, -105.0, 89.0));
-    let p = polynomial32::<M, 5>(r, [0.499_999_94, 0.166_665_2, 0.041_668_437, 0.008_368_79, 0.001_381_229_8]);
+    let p =
+        polynomial32::<M, 5>(r, [0.499_999_94, 0.166_665_2, 0.041_668_437, 0.008_368_79, 0.001_381_229_8]);
     let y = M::fma32(r * r, p, r) + 1.0;
     let (first, second) = power_of_two(k);
     y * first * second

@@ -19,8 +19,14 @@ fn ulps(got: f32, exact: f64) -> f64 {
 }
 
 /// Every 1009th of all bit patterns that the filter lets pass, and the special ones; returns the worst error.
-fn worst(name: &str, function: impl Fn(f32) -> f32, exact: impl Fn(f64) -> f64, keep: impl Fn(f32) -> bool) -> f64 {
-    let special = [0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MIN_POSITIVE, 0.5, 2.0];
+fn worst(
+    name: &str,
+    function: impl Fn(f32) -> f32,
+    exact: impl Fn(f64) -> f64,
+    keep: impl Fn(f32) -> bool,
+) -> f64 {
+    let special =
+        [0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MIN_POSITIVE, 0.5, 2.0];
     let samples = (0..=u32::MAX).step_by(1009).map(f32::from_bits);
     let mut worst = (0.0, 0.0);
     for x in special.into_iter().chain(samples).filter(|&x| keep(x)) {
@@ -95,8 +101,30 @@ fn signed_zero_stays_signed() {
 #[test]
 fn powers_and_angles_follow_the_standard() {
     let values = [
-        0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 2.5, -2.5, 1e-30, 1e30, -1e30, 16_777_215.0,
-        16_777_216.0, -16_777_217.0, 0.999_999_94, 1.000_000_1, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 7.25,
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        -0.5,
+        2.0,
+        -2.0,
+        3.0,
+        -3.0,
+        2.5,
+        -2.5,
+        1e-30,
+        1e30,
+        -1e30,
+        16_777_215.0,
+        16_777_216.0,
+        -16_777_217.0,
+        0.999_999_94,
+        1.000_000_1,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        7.25,
     ];
     let mut worst = (0.0f64, 0.0f64);
     let mut check = |x: f32, y: f32| {
@@ -106,14 +134,20 @@ fn powers_and_angles_follow_the_standard() {
         if exact == 0.0 || exact.abs() >= f32::MIN_POSITIVE as f64 || exact.is_nan() {
             worst.0 = worst.0.max(error);
             assert!(error < 0.6, "pow({x:e}, {y:e}) = {power:e}, not {exact:e}");
-            assert!(exact.is_nan() || power.is_sign_negative() == exact.is_sign_negative(), "pow({x:e}, {y:e})");
+            assert!(
+                exact.is_nan() || power.is_sign_negative() == exact.is_sign_negative(),
+                "pow({x:e}, {y:e})"
+            );
         }
         let (angle, exact) = (wide::atan2::<Fused>(x, y), (x as f64).atan2(y as f64));
         let error = ulps(angle, exact);
         worst.1 = worst.1.max(error);
         if exact == 0.0 || exact.abs() >= f32::MIN_POSITIVE as f64 || exact.is_nan() {
             assert!(error < 0.6, "atan2({x:e}, {y:e}) = {angle:e}, not {exact:e}");
-            assert!(exact.is_nan() || angle.is_sign_negative() == exact.is_sign_negative(), "atan2({x:e}, {y:e})");
+            assert!(
+                exact.is_nan() || angle.is_sign_negative() == exact.is_sign_negative(),
+                "atan2({x:e}, {y:e})"
+            );
         }
     };
     for x in values {
@@ -163,7 +197,9 @@ fn f64_error_function_and_its_inverse() {
         assert_eq!(double::erfinv(-x), -double::erfinv(x));
     }
     assert_eq!(double::erf(f64::INFINITY), 1.0);
-    assert!(double::erf(f64::NAN).is_nan() && double::erfinv(1.5).is_nan() && double::erfinv(f64::NAN).is_nan());
+    assert!(
+        double::erf(f64::NAN).is_nan() && double::erfinv(1.5).is_nan() && double::erfinv(f64::NAN).is_nan()
+    );
     assert_eq!(double::erfinv(-1.0), f64::NEG_INFINITY);
     assert_eq!(double::sigmoid(-740.0), (-740f64).exp());
 }

@@ -65,7 +65,12 @@ fn log_of<M: Machine>(u: f64, lost: f64) -> f64 {
     let z = s * s;
     let q = polynomial64::<M, 4>(
         z,
-        [0.666_666_656_459_738_9, 0.400_003_351_461_531_76, 0.285_373_086_826_217_5, 0.235_821_794_421_575_41],
+        [
+            0.666_666_656_459_738_9,
+            0.400_003_351_461_531_76,
+            0.285_373_086_826_217_5,
+            0.235_821_794_421_575_41,
+        ],
     );
     M::fma64(k, LN_2, M::fma64(s * z, q, 2.0 * s))
 }
@@ -174,10 +179,7 @@ fn arcsine_parts<M: Machine>(magnitude: f64) -> (f64, f64) {
     let near = magnitude <= 0.5;
     let square = select(near, magnitude * magnitude, 0.5 * (1.0 - magnitude));
     let series = arcsine_series::<M>(select(near, magnitude, square.sqrt()), square);
-    (
-        select(near, series, FRAC_PI_2 - 2.0 * series),
-        select(near, FRAC_PI_2 - series, 2.0 * series),
-    )
+    (select(near, series, FRAC_PI_2 - 2.0 * series), select(near, FRAC_PI_2 - series, 2.0 * series))
 }
 
 #[inline(always)]
