@@ -1,6 +1,7 @@
 //! From Rust code to ops: the door that runs or records them, variables, gradient tapes, recorded functions.
 
 pub(crate) mod apply;
+pub mod model;
 pub(crate) mod node;
 pub(crate) mod recorder;
 pub(crate) mod scope;

@@ -1,7 +1,7 @@
 //! Nodes of what is being recorded: the back-links from a symbolic tensor to how it is computed.
 
 use crate::ops::Op;
-use crate::tensor::{Result, Spec, Tensor};
+use crate::tensor::{Spec, Tensor};
 use crate::trace::Variable;
 use smallvec::SmallVec;
 use std::fmt;
@@ -42,8 +42,8 @@ pub(crate) enum Call {
 pub trait Composite: Send + Sync {
     /// Name shown in graphs and messages.
     fn name(&self) -> &str;
-    /// Runs on other tensors, eager or symbolic, than it was recorded with.
-    fn call(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>>;
+    /// Runs on other tensors, eager or symbolic, than it was recorded with; the results may carry an error.
+    fn call(&self, inputs: &[&Tensor]) -> Vec<Tensor>;
     /// For the front, which knows what it put here.
     fn as_any(&self) -> &dyn std::any::Any;
 }

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 struct Entry {
-    path: Arc<str>,
+    path: Option<Arc<str>>,
     made_at: Option<&'static Location<'static>>,
 }
 
@@ -18,11 +18,21 @@ thread_local! {
 /// With `made_at`, errors inside name that line (where the user made the layer) instead of the line of the op.
 pub fn scope<R>(name: &str, made_at: Option<&'static Location<'static>>, body: impl FnOnce() -> R) -> R {
     SCOPES.with_borrow_mut(|scopes| {
-        let path = match scopes.last() {
-            Some(outer) => format!("{}/{name}", outer.path).into(),
+        let path = match scopes.last().and_then(|outer| outer.path.as_deref()) {
+            Some(outer) => format!("{outer}/{name}").into(),
             None => name.into(),
         };
-        scopes.push(Entry { path, made_at });
+        scopes.push(Entry { path: Some(path), made_at });
+    });
+    let _leave = Leave;
+    body()
+}
+
+/// Runs `body` in the current scope, with errors inside naming that line.
+pub(crate) fn located<R>(made_at: &'static Location<'static>, body: impl FnOnce() -> R) -> R {
+    SCOPES.with_borrow_mut(|scopes| {
+        let path = scopes.last().and_then(|outer| outer.path.clone());
+        scopes.push(Entry { path, made_at: Some(made_at) });
     });
     let _leave = Leave;
     body()
@@ -40,7 +50,7 @@ impl Drop for Leave {
 /// Path of the current scope, and the line on which its layer was made.
 pub(crate) fn current() -> (Option<Arc<str>>, Option<&'static Location<'static>>) {
     SCOPES.with_borrow(|scopes| match scopes.last() {
-        Some(entry) => (Some(entry.path.clone()), entry.made_at),
+        Some(entry) => (entry.path.clone(), entry.made_at),
         None => (None, None),
     })
 }
