@@ -4,6 +4,7 @@ pub(crate) mod buffer;
 mod eager;
 pub mod isa;
 pub(crate) mod kernels;
+mod program;
 #[allow(dead_code)]
 pub(crate) mod scratch;
 pub mod threads;
@@ -11,3 +12,4 @@ pub mod threads;
 pub(crate) mod vector;
 
 pub(crate) use eager::{contiguous, execute};
+pub(crate) use program::Program;

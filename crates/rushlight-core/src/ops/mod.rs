@@ -191,3 +191,29 @@ impl Op {
         }
     }
 }
+
+impl Op {
+    /// Name with the attributes that matter to a reader of a listing.
+    pub(crate) fn label(&self) -> String {
+        let name = self.name();
+        match self {
+            Op::Cast(dtype) => format!("{name}[{dtype}]"),
+            Op::Reduce(reduce) => format!("{name}[axes {:?}]", reduce.axes.as_slice()),
+            Op::ArgReduce(reduce) => format!("{name}[axis {}]", reduce.axis),
+            Op::Convolution(conv)
+            | Op::ConvolutionInputGradient(conv, _)
+            | Op::ConvolutionKernelGradient(conv, _) => {
+                let (strides, padding) = (conv.strides.as_slice(), conv.padding.as_slice());
+                format!("{name}[strides {strides:?}, padding {padding:?}]")
+            }
+            Op::Window(window) => format!("{name}[{:?}]", window.size.as_slice()),
+            Op::Transpose(axes) | Op::Flip(axes) => format!("{name}[{:?}]", axes.as_slice()),
+            Op::Concat(axis) | Op::Take(axis) | Op::TakeAlong(axis) => format!("{name}[axis {axis}]"),
+            Op::Slice(slice) => {
+                let (start, stop) = (slice.start.as_slice(), slice.stop.as_slice());
+                format!("{name}[{start:?}..{stop:?}]")
+            }
+            _ => name.to_string(),
+        }
+    }
+}

@@ -33,7 +33,7 @@ impl Tensor {
 
     /// A scalar of a dtype known at run time.
     pub fn scalar_of(value: f64, dtype: DType) -> Tensor {
-        with_dtype!(dtype, T => Tensor::scalar(T::from_f64(value)))
+        Tensor::from_value(Value::scalar(value, dtype))
     }
 
     /// A tensor with all elements equal to `value`; takes no memory until it is written out.

@@ -261,3 +261,12 @@ fn panics_on_error() -> bool {
     static PANIC: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *PANIC.get_or_init(|| std::env::var("RUSHLIGHT_ERRORS").is_ok_and(|value| value == "panic"))
 }
+
+impl Value {
+    /// A value without axes.
+    pub(crate) fn scalar(number: f64, dtype: DType) -> Value {
+        crate::with_dtype!(dtype, T => {
+            Value::contiguous(Buffer::from_slice(&[T::from_f64(number)]), Spec::new([], dtype))
+        })
+    }
+}

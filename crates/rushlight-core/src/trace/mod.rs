@@ -1,15 +1,26 @@
 //! From Rust code to ops: the door that runs or records them, variables, gradient tapes, recorded functions.
 
 pub(crate) mod apply;
+mod function;
 pub mod model;
 pub(crate) mod node;
 pub(crate) mod recorder;
 pub(crate) mod scope;
+mod structure;
 pub(crate) mod tape;
 mod variable;
 
+pub use function::{Callable, Function, Recordings, function, run_functions_eagerly};
 pub use node::{Composite, Node};
 pub use recorder::{eagerly, is_recording, model_input};
 pub use scope::scope;
+pub use structure::{Flat, Key, Returned, Structure};
 pub use tape::{Tape, custom_gradient, value_and_grad};
 pub use variable::Variable;
+
+/// How much to say on standard error, from `RUSHLIGHT_DEBUG`: 1 recordings, 2 programs, 3 graphs after each pass.
+pub(crate) fn debug_level() -> u8 {
+    static LEVEL: std::sync::OnceLock<u8> = std::sync::OnceLock::new();
+    *LEVEL
+        .get_or_init(|| std::env::var("RUSHLIGHT_DEBUG").ok().and_then(|text| text.parse().ok()).unwrap_or(0))
+}

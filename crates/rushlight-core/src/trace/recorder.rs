@@ -85,6 +85,11 @@ fn with_recording<R>(body: impl FnOnce(&mut Recording) -> R) -> Option<R> {
 }
 
 impl Recording {
+    /// Whether a symbol was made by this recording.
+    pub(crate) fn owns(&self, symbol: &crate::tensor::Symbol) -> bool {
+        symbol.node.recording == self.id
+    }
+
     fn push(&mut self, make: impl FnOnce(RecordingId, u64) -> Node) -> Arc<Node> {
         let node = Arc::new(make(self.id, next_index()));
         self.nodes.push(node.clone());

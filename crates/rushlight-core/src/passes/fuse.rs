@@ -1,0 +1,265 @@
+//! Elementwise fusion: ops over the same elements, and the reductions at their end, become one loop.
+//!
+//! A group holds ops of one iteration space. An op joins the group of one of its inputs unless another of its
+//! inputs needs that group to have run. Broadcasts are taken into every group that reads them: they cost nothing.
+
+use crate::graph::{Fused, FusedOp, Graph, Inputs, Kind, Node, Operand, Rewriter, ValueId};
+use crate::ops::Op;
+use crate::ops::reduce::Reduction;
+use crate::tensor::Dims;
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
+pub(super) fn run(graph: &Graph) -> Graph {
+    let groups = Groups::form(graph);
+    groups.rewrite(graph)
+}
+
+/// Whether a node can be part of a loop, and over which iteration space.
+fn space_of<'a>(graph: &'a Graph, node: &'a Node) -> Option<&'a Dims> {
+    match &node.kind {
+        Kind::Op(Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_)) => {
+            Some(&node.outputs[0].dims)
+        }
+        Kind::Op(Op::Reduce(reduce))
+            if matches!(reduce.kind, Reduction::Sum | Reduction::Max | Reduction::Min) =>
+        {
+            let dims = &graph.spec(node.inputs[0]).dims;
+            (!dims.contains(&0)).then_some(dims)
+        }
+        _ => None,
+    }
+}
+
+fn is_reduction(node: &Node) -> bool {
+    matches!(node.kind, Kind::Op(Op::Reduce(_)))
+}
+
+fn is_broadcast(node: &Node) -> bool {
+    matches!(node.kind, Kind::Op(Op::Broadcast(_)))
+}
+
+/// Which group each node belongs to; a group of its own if it is not fusible.
+struct Groups {
+    /// By node: its group, before following `merged`.
+    of: Vec<usize>,
+    /// By group: the group it was merged into, or itself.
+    merged: Vec<usize>,
+    members: Vec<Vec<usize>>,
+    /// By group: the iteration space, if its members are fusible.
+    space: Vec<Option<Dims>>,
+    /// By search: marks the groups seen, to avoid clearing.
+    seen: Vec<u32>,
+    search: u32,
+}
+
+impl Groups {
+    fn form(graph: &Graph) -> Groups {
+        let mut groups = Groups {
+            of: Vec::new(),
+            merged: Vec::new(),
+            members: Vec::new(),
+            space: Vec::new(),
+            seen: Vec::new(),
+            search: 0,
+        };
+        // Groups that read a value, so that reductions of the same value meet.
+        let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let group = groups.add(index, space_of(graph, node).cloned());
+            let Some(space) = space_of(graph, node) else { continue };
+            let mut candidates: SmallVec<[usize; 4]> = node
+                .inputs
+                .iter()
+                .filter(|id| !is_reduction(graph.node(**id)))
+                .map(|id| groups.find(groups.of[id.node as usize]))
+                .collect();
+            if is_reduction(node) {
+                candidates
+                    .extend(readers.get(&node.inputs[0]).into_iter().flatten().map(|&g| groups.find(g)));
+            }
+            for candidate in candidates {
+                let current = groups.find(group);
+                if candidate != current
+                    && groups.space[candidate].as_ref() == Some(space)
+                    && groups.may_merge(graph, candidate, current)
+                {
+                    groups.merge(candidate, current);
+                }
+            }
+            for &input in &node.inputs {
+                readers.entry(input).or_default().push(group);
+            }
+        }
+        groups
+    }
+
+    fn add(&mut self, node: usize, space: Option<Dims>) -> usize {
+        let group = self.members.len();
+        self.of.push(group);
+        self.merged.push(group);
+        self.members.push(vec![node]);
+        self.space.push(space);
+        self.seen.push(0);
+        group
+    }
+
+    fn find(&self, mut group: usize) -> usize {
+        while self.merged[group] != group {
+            group = self.merged[group];
+        }
+        group
+    }
+
+    fn merge(&mut self, into: usize, from: usize) {
+        let moved = std::mem::take(&mut self.members[from]);
+        self.members[into].extend(moved);
+        self.merged[from] = into;
+    }
+
+    /// Two groups may become one if neither needs the other through a third, and no member reads a member's total.
+    fn may_merge(&mut self, graph: &Graph, a: usize, b: usize) -> bool {
+        !self.reaches(graph, a, b) && !self.reaches(graph, b, a)
+    }
+
+    /// Whether `from` needs `to` by a way that leaves `from` through another group, or through a reduction of `to`.
+    fn reaches(&mut self, graph: &Graph, from: usize, to: usize) -> bool {
+        self.search += 1;
+        let mut pending: Vec<usize> = Vec::new();
+        let mut first = true;
+        pending.push(from);
+        while let Some(group) = pending.pop() {
+            for position in 0..self.members[group].len() {
+                let member = self.members[group][position];
+                for &input in &graph.nodes[member].inputs {
+                    let next = self.find(self.of[input.node as usize]);
+                    if next == group {
+                        continue;
+                    }
+                    if next == to {
+                        // A direct read of an element is what fusion is for; anything else needs `to` finished.
+                        if !first || is_reduction(graph.node(input)) {
+                            return true;
+                        }
+                        continue;
+                    }
+                    if self.seen[next] != self.search {
+                        self.seen[next] = self.search;
+                        pending.push(next);
+                    }
+                }
+            }
+            first = false;
+        }
+        false
+    }
+
+    fn rewrite(&self, graph: &Graph) -> Graph {
+        let order = self.order(graph);
+        let uses = graph.use_counts();
+        let mut rewriter = Rewriter::new(graph);
+        for group in order {
+            let members = &self.members[group];
+            if members.len() == 1 {
+                rewriter.keep(members[0]);
+            } else {
+                self.fuse(graph, group, &uses, &mut rewriter);
+            }
+        }
+        rewriter.finish()
+    }
+
+    /// The groups in an order in which each comes after those it reads, near to the order of recording.
+    fn order(&self, graph: &Graph) -> Vec<usize> {
+        let mut order = Vec::new();
+        let mut state = vec![0u8; self.members.len()];
+        for start in 0..self.of.len() {
+            let mut stack = vec![(self.find(self.of[start]), false)];
+            while let Some((group, finished)) = stack.pop() {
+                if finished {
+                    order.push(group);
+                    state[group] = 2;
+                    continue;
+                }
+                if state[group] != 0 {
+                    continue;
+                }
+                state[group] = 1;
+                stack.push((group, true));
+                for &member in self.members[group].iter().rev() {
+                    for input in graph.nodes[member].inputs.iter().rev() {
+                        let next = self.find(self.of[input.node as usize]);
+                        if state[next] == 0 {
+                            stack.push((next, false));
+                        }
+                    }
+                }
+            }
+        }
+        order
+    }
+
+    fn fuse(&self, graph: &Graph, group: usize, uses: &[SmallVec<[u32; 1]>], rewriter: &mut Rewriter) {
+        let mut members = self.members[group].clone();
+        members.sort_unstable();
+        let mut body: Vec<FusedOp> = Vec::new();
+        let mut place: HashMap<usize, usize> = HashMap::new();
+        let mut inputs = Inputs::new();
+        let mut input_numbers: HashMap<ValueId, usize> = HashMap::new();
+        let mut broadcasts: HashMap<ValueId, usize> = HashMap::new();
+        let mut inner_uses: HashMap<usize, u32> = HashMap::new();
+        for &member in &members {
+            let node = &graph.nodes[member];
+            let mut operands = SmallVec::new();
+            for &input in &node.inputs {
+                let source = input.node as usize;
+                if let Some(&number) = place.get(&source) {
+                    *inner_uses.entry(source).or_default() += 1;
+                    operands.push(Operand::Body(number));
+                    continue;
+                }
+                let producer = graph.node(input);
+                let read = if is_broadcast(producer) { producer.inputs[0] } else { input };
+                let number = *input_numbers.entry(read).or_insert_with(|| {
+                    inputs.push(rewriter.new_id(read));
+                    inputs.len() - 1
+                });
+                if !is_broadcast(producer) {
+                    operands.push(Operand::Input(number));
+                    continue;
+                }
+                let Kind::Op(op) = &producer.kind else { unreachable!("a broadcast is an op") };
+                let wide = *broadcasts.entry(input).or_insert_with(|| {
+                    body.push(FusedOp {
+                        op: op.clone(),
+                        inputs: SmallVec::from_elem(Operand::Input(number), 1),
+                        output: producer.outputs[0].clone(),
+                    });
+                    body.len() - 1
+                });
+                operands.push(Operand::Body(wide));
+            }
+            let Kind::Op(op) = &node.kind else { unreachable!("only ops are fused") };
+            body.push(FusedOp { op: op.clone(), inputs: operands, output: node.outputs[0].clone() });
+            place.insert(member, body.len() - 1);
+        }
+        let kept: Vec<usize> = members
+            .iter()
+            .copied()
+            .filter(|member| uses[*member][0] > inner_uses.get(member).copied().unwrap_or(0))
+            .collect();
+        let results: SmallVec<[usize; 2]> = kept.iter().map(|member| place[member]).collect();
+        let outputs = results.iter().map(|&number| body[number].output.clone()).collect();
+        let last = &graph.nodes[*members.last().expect("a group has members")];
+        let node = rewriter.push(Node {
+            kind: Kind::Fused(std::sync::Arc::new(Fused { body, results })),
+            inputs,
+            outputs,
+            origin: last.origin.clone(),
+        });
+        for (output, member) in kept.into_iter().enumerate() {
+            let old = ValueId { node: member as u32, output: 0 };
+            rewriter.replace(old, ValueId { node: node.node, output: output as u32 });
+        }
+    }
+}
