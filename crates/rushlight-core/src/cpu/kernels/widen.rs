@@ -1,4 +1,4 @@
-//! 16-bit floats for kernels that compute in `f32`: widened copies of inputs, and results rounded back.
+//! Copies of views for kernels that want their input dense or, for 16-bit floats, in `f32`; and results rounded back.
 
 use crate::cpu::buffer::{View, ViewMut};
 use crate::tensor::{DType, Element};
@@ -7,8 +7,8 @@ use half::{bf16, f16};
 /// A contiguous copy of a view of `f16` or `bf16` as `f32`.
 pub(crate) fn widen(view: &View) -> Vec<f32> {
     match view.dtype {
-        DType::F16 => gather::<f16>(view),
-        DType::BF16 => gather::<bf16>(view),
+        DType::F16 => gather::<f16, f32>(view),
+        DType::BF16 => gather::<bf16, f32>(view),
         other => unreachable!("widening {other}"),
     }
 }
@@ -22,8 +22,13 @@ pub(crate) fn narrow(values: &[f32], output: &mut ViewMut) {
     }
 }
 
-/// A contiguous copy of the elements of a view, converted to `f32`.
-fn gather<T: Element + Into<f32>>(view: &View) -> Vec<f32> {
+/// The elements of a view in row-major order.
+pub(crate) fn to_vec<T: Element>(view: &View) -> Vec<T> {
+    gather::<T, T>(view)
+}
+
+/// The elements of a view in row-major order, converted.
+fn gather<T: Element + Into<R>, R>(view: &View) -> Vec<R> {
     let mut values = Vec::with_capacity(view.count());
     each_row(&view.dims, &view.strides, |offset, count, stride| {
         let row = view.pointer::<T>().wrapping_offset(offset);
