@@ -16,8 +16,9 @@ impl Program {
     }
 
     /// Runs on the arguments and the current values of the variables, assigns variables, returns the results.
-    pub(crate) fn run(&self, inputs: &[&Value]) -> Result<Vec<Value>> {
-        let variables: &[Variable] = &self.graph.variables;
+    ///
+    /// `variables` are those of the graph, in its order: a program holds them weakly and keeps no weights alive.
+    pub(crate) fn run(&self, variables: &[Variable], inputs: &[&Value]) -> Result<Vec<Value>> {
         let mut order: Vec<usize> = (0..variables.len()).collect();
         // One order for everybody, so that two functions on two threads never wait for each other.
         order.sort_unstable_by_key(|&index| variables[index].id());

@@ -25,11 +25,15 @@ pub(crate) fn from_recording(
     outputs: &[Tensor],
 ) -> Graph {
     let mut builder = Builder { nodes: Vec::new(), placed: HashMap::new(), constants: HashMap::new() };
-    let variables: Vec<_> = recording.variables.iter().map(|recorded| recorded.variable.clone()).collect();
+    let variables = recording.variables.iter().map(|recorded| recorded.variable.downgrade()).collect();
     let input_numbers: HashMap<usize, usize> =
         inputs.iter().enumerate().map(|(number, input)| (node_address(input), number)).collect();
-    let variable_numbers: HashMap<u64, usize> =
-        variables.iter().enumerate().map(|(number, variable)| (variable.id(), number)).collect();
+    let variable_numbers: HashMap<u64, usize> = recording
+        .variables
+        .iter()
+        .enumerate()
+        .map(|(number, recorded)| (recorded.variable.id(), number))
+        .collect();
     for recorded in &recording.nodes {
         let kind = match &recorded.call {
             Call::Input(_) => Kind::Input(input_numbers[&(Arc::as_ptr(recorded) as usize)]),

@@ -14,7 +14,7 @@ pub(crate) use verify::verify;
 
 use crate::ops::Op;
 use crate::tensor::{Spec, Value};
-use crate::trace::Variable;
+use crate::trace::variable::WeakVariable;
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
@@ -41,7 +41,8 @@ pub struct Graph {
     pub(crate) inputs: Vec<ValueId>,
     /// The results, in order.
     pub(crate) outputs: Vec<ValueId>,
-    pub(crate) variables: Vec<Variable>,
+    /// Weak, so that a compiled function keeps no weights alive.
+    pub(crate) variables: Vec<WeakVariable>,
     /// The variables that get a new value, by index, with that value.
     pub(crate) assignments: Vec<(usize, ValueId)>,
 }

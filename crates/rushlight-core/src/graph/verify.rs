@@ -29,7 +29,11 @@ pub(crate) fn verify(graph: &Graph) -> Result<(), String> {
             return Err(format!("there is no variable {variable} to assign"));
         };
         if variable.spec() != graph.spec(value) {
-            return Err(format!("{variable:?} is assigned a value that is {}", graph.spec(value)));
+            return Err(format!(
+                "variable {} is assigned a value that is {}",
+                variable.name(),
+                graph.spec(value)
+            ));
         }
     }
     Ok(())

@@ -107,14 +107,20 @@ impl Recordings {
         };
         entry.last_use.store(self.clock.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         entry.calls.fetch_add(1, Ordering::Relaxed);
-        let results = entry.program.run(&values)?;
+        let variables: Vec<Variable> = entry.variables.iter().filter_map(WeakVariable::upgrade).collect();
+        let results = entry.program.run(&variables, &values)?;
         let template = entry.template.downcast_ref::<R::Parts>().expect("found by this very type");
         Ok(template.rebuild(&mut results.into_iter().map(Tensor::from_value)))
     }
 
     fn find<P: 'static>(&self, keys: &[(&'static str, Key)]) -> Option<Arc<Entry>> {
         let entries = self.lock();
-        entries.iter().rev().find(|entry| entry.keys == keys && entry.template.is::<P>()).cloned()
+        let serves = |entry: &&Arc<Entry>| {
+            entry.keys == keys
+                && entry.template.is::<P>()
+                && !entry.variables.iter().any(WeakVariable::is_gone)
+        };
+        entries.iter().rev().find(serves).cloned()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Entry>>> {
@@ -137,12 +143,12 @@ impl Recordings {
         let recorded_nodes = graph.len();
         let graph = passes::optimize(graph);
         let compiled_nodes = graph.len();
-        let variables = graph.variables.iter().map(Variable::downgrade).collect();
+        let variables = graph.variables.clone();
         let program = Program::compile(graph);
         let compile_time = start.elapsed();
         let mut entries = self.lock();
         // Recordings whose variables are gone can never be called again.
-        entries.retain(|entry| entry.variables.iter().all(|variable| variable.upgrade().is_some()));
+        entries.retain(|entry| !entry.variables.iter().any(WeakVariable::is_gone));
         let entry = Arc::new(Entry {
             number: self.total.fetch_add(1, Ordering::Relaxed) + 1,
             reason: reason(&entries, &arguments.keys),

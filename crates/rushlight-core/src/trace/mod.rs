@@ -8,7 +8,7 @@ pub(crate) mod recorder;
 pub(crate) mod scope;
 mod structure;
 pub(crate) mod tape;
-mod variable;
+pub(crate) mod variable;
 
 pub use function::{Callable, Function, Recordings, function, run_functions_eagerly};
 pub use node::{Composite, Node};

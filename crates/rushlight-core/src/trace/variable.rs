@@ -14,19 +14,36 @@ pub struct Variable(Arc<State>);
 
 struct State {
     id: u64,
-    name: String,
+    name: Arc<str>,
     spec: Spec,
     trainable: AtomicBool,
     value: Mutex<Tensor>,
 }
 
-/// A variable that may be gone.
+/// A variable that may be gone: what compiled functions hold, so that they keep no weights alive.
 #[derive(Clone)]
-pub(crate) struct WeakVariable(Weak<State>);
+pub(crate) struct WeakVariable {
+    state: Weak<State>,
+    name: Arc<str>,
+    spec: Spec,
+}
 
 impl WeakVariable {
     pub(crate) fn upgrade(&self) -> Option<Variable> {
-        self.0.upgrade().map(Variable)
+        self.state.upgrade().map(Variable)
+    }
+
+    /// Whether the last handle is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.strong_count() == 0
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
     }
 }
 
@@ -42,7 +59,7 @@ impl Variable {
         let spec = initial.value("Variable::new")?.spec.clone();
         Ok(Variable(Arc::new(State {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            name: name.into(),
+            name: name.into().into(),
             spec,
             trainable: AtomicBool::new(true),
             value: Mutex::new(eagerly(|| initial.detached())),
@@ -132,7 +149,7 @@ impl Variable {
     }
 
     pub(crate) fn downgrade(&self) -> WeakVariable {
-        WeakVariable(Arc::downgrade(&self.0))
+        WeakVariable { state: Arc::downgrade(&self.0), name: self.0.name.clone(), spec: self.0.spec.clone() }
     }
 }
 
