@@ -5,7 +5,6 @@ use super::layout;
 use super::loops::{InnerLoop, binary_kernel, cast_kernel, compare_kernel, select_kernel, unary_kernel};
 use crate::cpu::buffer::{View, ViewMut};
 use crate::cpu::isa::Isa;
-use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::parallel_for;
 use crate::ops::Op;
 use crate::tensor::{DType, Strides, contiguous_strides};
@@ -133,16 +132,9 @@ fn by_rows(call: &Call, inputs: &[View], output: &mut ViewMut) {
     let constant = strides[..inputs.len()].iter().all(|strides| strides[inner] == 0);
     let unfit = (0..inputs.len()).find(|&i| constant || awkward(&strides[i]) && !inputs[i].is_contiguous());
     if let Some(i) = unfit {
-        let input = &inputs[i];
-        return with_scratch::<u64, _>((input.count() * input.dtype.size()).div_ceil(8), |copy: *mut u64| {
-            // SAFETY: the scratch has room for the elements and lives until the end of this closure.
-            let mut copied = unsafe { ViewMut::new(copy.cast(), input.dtype, input.dims.clone()) };
-            layout::copy(input, &mut copied);
+        return layout::with_contiguous(&inputs[i], |copied| {
             let mut inputs: SmallVec<[View; 3]> = inputs.iter().cloned().collect();
-            // SAFETY: as above, and the copy has just been written.
-            inputs[i] = unsafe {
-                View::new(copy.cast(), input.dtype, input.dims.clone(), contiguous_strides(&input.dims))
-            };
+            inputs[i] = copied.clone();
             run(call.op, &inputs, output);
         });
     }

@@ -2,9 +2,10 @@
 
 use super::axes::{collapse, walk};
 use crate::cpu::buffer::{View, ViewMut};
+use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::parallel_for;
 use crate::ops::view::Pad;
-use crate::tensor::{DType, Dims, Strides};
+use crate::tensor::{DType, Dims, Strides, contiguous_strides};
 
 /// Copies below this many bytes stay on the calling thread.
 const PARALLEL_BYTES: usize = 256 * 1024;
@@ -169,10 +170,31 @@ pub(crate) fn copy(input: &View, output: &mut ViewMut) {
             source: input.data,
             source_strides: input.strides.clone(),
             target: output.data,
-            target_strides: crate::tensor::contiguous_strides(&input.dims),
+            target_strides: contiguous_strides(&input.dims),
         }
         .run(input.dtype)
     }
+}
+
+/// Gives `body` the view with its elements in row-major order: itself, or a copy for the moment.
+pub(crate) fn with_contiguous<R>(view: &View, body: impl FnOnce(&View) -> R) -> R {
+    if view.is_contiguous() {
+        return body(view);
+    }
+    let words = (view.count() * view.dtype.size()).div_ceil(8);
+    with_scratch::<u64, _>(words, |memory| {
+        // SAFETY: the scratch has room for the elements and is lent to this closure alone.
+        let mut copied = unsafe { ViewMut::new(memory.cast(), view.dtype, view.dims.clone()) };
+        copy(view, &mut copied);
+        let strides = contiguous_strides(&view.dims);
+        // SAFETY: the elements have just been written and stay until the end of this closure.
+        body(&unsafe { View::new(memory.cast(), view.dtype, view.dims.clone(), strides) })
+    })
+}
+
+/// The axes of a contiguous shape as three: those before an axis, the axis, those behind it.
+pub(crate) fn around(dims: &[usize], axis: usize) -> [usize; 3] {
+    [dims[..axis].iter().product(), dims[axis], dims[axis + 1..].iter().product()]
 }
 
 /// Joins views along an axis.

@@ -8,14 +8,19 @@ pub(crate) mod dot;
 mod elementwise;
 #[allow(dead_code)]
 pub(crate) mod gemm;
+mod index;
 mod layout;
 #[allow(dead_code)]
 pub(crate) mod loops;
 #[allow(dead_code)]
 pub(crate) mod math;
+mod random;
+mod reduce;
 #[cfg(test)]
 #[allow(dead_code)]
 mod samples;
+mod scan;
+mod sort;
 #[cfg(test)]
 mod testing;
 mod view;
@@ -34,6 +39,9 @@ pub(crate) fn run(op: &Op, inputs: &[View], outputs: &mut [ViewMut]) {
         Op::Convolution(op) => conv::run(op, inputs, outputs),
         Op::ConvolutionInputGradient(op, _) => conv::run_input_gradient(op, inputs, outputs),
         Op::ConvolutionKernelGradient(op, _) => conv::run_kernel_gradient(op, inputs, outputs),
+        Op::Reduce(op) => reduce::run(op, inputs, &mut outputs[0]),
+        Op::ArgReduce(op) => scan::arg_reduce(op, inputs, &mut outputs[0]),
+        Op::Cumulative(op) => scan::cumulative(op, inputs, &mut outputs[0]),
         Op::Dot(op) => dot::run(op, inputs, outputs),
         Op::Reshape(_) => layout::copy(&inputs[0], &mut outputs[0]),
         Op::Transpose(_) | Op::Broadcast(_) | Op::Slice(_) | Op::Flip(_) => {
@@ -41,6 +49,13 @@ pub(crate) fn run(op: &Op, inputs: &[View], outputs: &mut [ViewMut]) {
         }
         Op::Pad(op) => layout::pad(op, inputs, &mut outputs[0]),
         Op::Concat(axis) => layout::concat(*axis, inputs, &mut outputs[0]),
+        Op::Take(axis) => index::take(*axis, inputs, &mut outputs[0]),
+        Op::TakeAlong(axis) => index::take_along(*axis, inputs, &mut outputs[0]),
+        Op::TakeAdd(_) | Op::TakeAlongAdd(_) => index::put_add(op, inputs, &mut outputs[0]),
+        Op::TakeAlongSet(axis) => index::put_along(*axis, inputs, &mut outputs[0]),
+        Op::Sort(op) => sort::run(op, inputs, outputs),
+        Op::Iota(op) => index::iota(op, &mut outputs[0]),
+        Op::Random(op) => random::run(op, inputs, &mut outputs[0]),
         _ => unreachable!("the kernel of {op:?} is on its way"),
     }
 }

@@ -4,6 +4,7 @@
 
 mod binary;
 mod cast;
+mod reduction;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod unary;
 
 pub(crate) use binary::{binary_kernel, compare_kernel, multiply_add_kernel};
 pub(crate) use cast::cast_kernel;
+pub(crate) use reduction::{Reducer, fill_identity, reducer_of};
 pub(crate) use select::select_kernel;
 pub(crate) use unary::unary_kernel;
 
