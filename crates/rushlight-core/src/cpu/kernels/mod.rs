@@ -7,6 +7,8 @@ pub(crate) mod conv;
 pub(crate) mod dot;
 mod elementwise;
 #[allow(dead_code)]
+pub(crate) mod fused;
+#[allow(dead_code)]
 pub(crate) mod gemm;
 mod index;
 mod layout;
