@@ -7,10 +7,18 @@ mod passes;
 pub mod tensor;
 pub mod trace;
 
+pub use ops::convolution::ConvOptions;
+pub use ops::einsum::einsum;
 pub use ops::elementwise::{Operand, where_};
+pub use ops::loss::{binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy};
+pub use ops::pooling::PoolOptions;
+pub use ops::random;
 pub use ops::reduce::IntoAxes;
+pub use ops::spatial::{Padding, PerAxis};
 pub use ops::view::{concat, stack};
-pub use tensor::{DType, Element, Error, ErrorKind, Result, Spec, Tensor};
+pub use tensor::{
+    DType, Element, Ellipsis, Error, ErrorKind, Index, NewAxis, Result, Spec, Tensor, strided,
+};
 pub use trace::{
     Function, Structure, Tape, Variable, custom_gradient, eagerly, function, is_recording,
     run_functions_eagerly, scope, value_and_grad,

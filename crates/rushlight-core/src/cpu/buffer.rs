@@ -104,6 +104,17 @@ impl<'a> View<'a> {
         unsafe { std::slice::from_raw_parts(self.data.cast::<T>(), self.count()) }
     }
 
+    /// One element, by its place on each axis.
+    ///
+    /// Panics unless the view is of type `T` and has such a place.
+    pub(crate) fn at<T: Element>(&self, place: &[usize]) -> T {
+        assert_eq!(self.dtype, T::DTYPE);
+        assert!(place.len() == self.dims.len() && place.iter().zip(&self.dims).all(|(at, dim)| at < dim));
+        let offset: isize = place.iter().zip(&self.strides).map(|(&at, &stride)| at as isize * stride).sum();
+        // SAFETY: the constructor promised that all elements within the dims are initialized and unchanged for 'a.
+        unsafe { *self.data.cast::<T>().offset(offset) }
+    }
+
     /// Pointer to the first element.
     pub(crate) fn pointer<T: Element>(&self) -> *const T {
         debug_assert_eq!(self.dtype, T::DTYPE);

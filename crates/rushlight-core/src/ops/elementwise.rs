@@ -1,9 +1,10 @@
 //! Elementwise arithmetic, comparison, selection and math functions.
 
-use crate::ops::Op;
+use crate::ops::{Op, apply_as};
 use crate::ops::gradient::{Context, InputGradients, none, one};
 use crate::tensor::{DType, Dims, Element, Fault, Spec, Tensor, broadcast_dims};
 use crate::trace::apply::{apply, fail};
+use crate::with_dtype;
 use smallvec::{SmallVec, smallvec};
 
 /// Functions of one element.
@@ -159,7 +160,7 @@ impl Unary {
             Unary::Ceil => "ceil",
             Unary::Round => "round",
             Unary::Trunc => "trunc",
-            Unary::Not => "not",
+            Unary::Not => "logical_not",
             Unary::IsNan => "is_nan",
             Unary::IsInf => "is_inf",
             Unary::IsFinite => "is_finite",
@@ -223,9 +224,9 @@ impl Binary {
             Binary::Max => "maximum",
             Binary::Min => "minimum",
             Binary::Atan2 => "atan2",
-            Binary::And => "and",
-            Binary::Or => "or",
-            Binary::Xor => "xor",
+            Binary::And => "logical_and",
+            Binary::Or => "logical_or",
+            Binary::Xor => "logical_xor",
         }
     }
 
@@ -304,18 +305,19 @@ pub(crate) fn infer_select(condition: &Spec, a: &Spec, b: &Spec) -> Result<Spec,
 
 /// The right side of an op: a tensor, or a number that takes on the dtype of the tensor it meets.
 pub trait Operand {
-    /// The operand as a tensor of `like`'s dtype if it is a number.
-    fn operand(&self, like: &Tensor) -> Tensor;
+    /// The operand as a tensor; a number becomes a scalar of `like`'s dtype, or an error of `op` if that dtype
+    /// cannot hold it.
+    fn operand(&self, op: &str, like: &Tensor) -> Tensor;
 }
 
 impl Operand for Tensor {
-    fn operand(&self, _like: &Tensor) -> Tensor {
+    fn operand(&self, _op: &str, _like: &Tensor) -> Tensor {
         self.clone()
     }
 }
 
 impl Operand for &Tensor {
-    fn operand(&self, _like: &Tensor) -> Tensor {
+    fn operand(&self, _op: &str, _like: &Tensor) -> Tensor {
         (*self).clone()
     }
 }
@@ -324,20 +326,74 @@ macro_rules! number_operands {
     ($($type:ty),*) => {$(
         impl Operand for $type {
             #[track_caller]
-            fn operand(&self, like: &Tensor) -> Tensor {
-                match like.known_spec() {
-                    Some(spec) => Tensor::scalar_of(number_to_f64(*self), spec.dtype),
-                    None => like.clone(),
-                }
+            fn operand(&self, op: &str, like: &Tensor) -> Tensor {
+                number_operand(*self, op, like)
             }
         }
     )*};
 }
 
-number_operands!(f32, f64, i32, i64, bool);
+number_operands!(f32, f64, i32, i64, usize, bool);
 
-fn number_to_f64<T: Element>(number: T) -> f64 {
-    number.to_f64()
+/// A scalar of the dtype that `like` has.
+#[track_caller]
+fn number_operand<N: Number>(number: N, op: &str, like: &Tensor) -> Tensor {
+    let Some(spec) = like.known_spec() else { return like.clone() };
+    if spec.dtype.is_float() {
+        return Tensor::scalar_of(number.real(), spec.dtype);
+    }
+    let scalar = with_dtype!(spec.dtype, T => number.whole().and_then(|whole| {
+        let element = T::from_i64(whole);
+        (element.to_i64() == whole).then(|| Tensor::scalar(element))
+    }));
+    scalar.unwrap_or_else(|| {
+        let rule = format!("the number {} is no {} (cast the tensor first)", number.real(), spec.dtype);
+        fail(op, Fault::dtype(rule), &[like])
+    })
+}
+
+/// A Rust number, and the integer that it is exactly, if it is one.
+trait Number: Copy {
+    fn whole(self) -> Option<i64>;
+    fn real(self) -> f64;
+}
+
+macro_rules! numbers {
+    ($($type:ty: $number:ident => $whole:expr;)*) => {$(
+        impl Number for $type {
+            fn whole(self) -> Option<i64> {
+                let $number = self;
+                $whole
+            }
+            fn real(self) -> f64 {
+                let $number = self;
+                $number as f64
+            }
+        }
+    )*};
+}
+
+numbers! {
+    i32: number => Some(i64::from(number));
+    i64: number => Some(number);
+    usize: number => i64::try_from(number).ok();
+    f32: number => whole_of(f64::from(number));
+    f64: number => whole_of(number);
+}
+
+impl Number for bool {
+    fn whole(self) -> Option<i64> {
+        Some(i64::from(self))
+    }
+
+    fn real(self) -> f64 {
+        f64::from(u8::from(self))
+    }
+}
+
+/// The integer that a float is, if it is one that `f64` counts exactly to.
+fn whole_of(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() <= 9.0e15).then_some(number as i64)
 }
 
 /// Broadcasts both sides to their common shape (a view, nothing is copied) and applies the op.
@@ -345,6 +401,15 @@ fn number_to_f64<T: Element>(number: T) -> f64 {
 fn broadcast_apply(op: Op, a: &Tensor, b: &Tensor) -> Tensor {
     match broadcast_together(op.name(), &[a, b]) {
         Ok(sides) => apply(op, &[&sides[0], &sides[1]]),
+        Err(carried) => carried,
+    }
+}
+
+/// The same under the name of a public op.
+#[track_caller]
+fn broadcast_apply_as(name: &str, op: Op, a: &Tensor, b: &Tensor) -> Tensor {
+    match broadcast_together(name, &[a, b]) {
+        Ok(sides) => apply_as(name, op, &[&sides[0], &sides[1]]),
         Err(carried) => carried,
     }
 }
@@ -461,7 +526,9 @@ macro_rules! binary_ops {
                 /// Elementwise, with NumPy broadcasting; both sides have the same dtype, numbers take on the tensor's.
                 #[track_caller]
                 pub fn $method(&self, other: impl Operand) -> Tensor {
-                    broadcast_apply($op, self, &other.operand(self))
+                    let op = $op;
+                    let other = other.operand(op.name(), self);
+                    broadcast_apply(op, self, &other)
                 }
             )*
         }
@@ -503,7 +570,7 @@ macro_rules! operators {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, other: O) -> Tensor {
-                broadcast_apply(Op::Binary(Binary::$op), &self, &other.operand(&self))
+                broadcast_apply(Op::Binary(Binary::$op), &self, &other.operand(Binary::$op.name(), &self))
             }
         }
 
@@ -511,7 +578,7 @@ macro_rules! operators {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, other: O) -> Tensor {
-                broadcast_apply(Op::Binary(Binary::$op), self, &other.operand(self))
+                broadcast_apply(Op::Binary(Binary::$op), self, &other.operand(Binary::$op.name(), self))
             }
         }
 
@@ -520,7 +587,7 @@ macro_rules! operators {
                 type Output = Tensor;
                 #[track_caller]
                 fn $method(self, other: Tensor) -> Tensor {
-                    broadcast_apply(Op::Binary(Binary::$op), &self.operand(&other), &other)
+                    broadcast_apply(Op::Binary(Binary::$op), &self.operand(Binary::$op.name(), &other), &other)
                 }
             }
 
@@ -528,7 +595,7 @@ macro_rules! operators {
                 type Output = Tensor;
                 #[track_caller]
                 fn $method(self, other: &Tensor) -> Tensor {
-                    broadcast_apply(Op::Binary(Binary::$op), &self.operand(other), other)
+                    broadcast_apply(Op::Binary(Binary::$op), &self.operand(Binary::$op.name(), other), other)
                 }
             }
         )*
@@ -588,34 +655,42 @@ impl Tensor {
         self.maximum(0.0)
     }
 
-    /// `min(max(x, low), high)`.
+    /// `min(max(x, low), high)`; the three broadcast to each other.
     #[track_caller]
     pub fn clip(&self, low: impl Operand, high: impl Operand) -> Tensor {
-        self.maximum(low).minimum(high)
+        let (low, high) = (low.operand("clip", self), high.operand("clip", self));
+        match broadcast_together("clip", &[self, &low, &high]) {
+            Ok(all) => all[0].maximum(&all[1]).minimum(&all[2]),
+            Err(carried) => carried,
+        }
     }
 
     /// `ln(1 + eˣ)`, without overflow.
     #[track_caller]
     pub fn softplus(&self) -> Tensor {
-        self.maximum(0.0) + (-self.abs()).exp().log1p()
+        self.activation("softplus", |x| {
+            // With -|x| written as x - 2 max(x, 0) the derivative is the sigmoid also at zero.
+            let positive = x.maximum(0.0);
+            &positive + (x - &positive * 2.0).exp().log1p()
+        })
     }
 
     /// `x · sigmoid(x)`, also known as swish.
     #[track_caller]
     pub fn silu(&self) -> Tensor {
-        self * self.sigmoid()
+        self.activation("silu", |x| x * x.sigmoid())
     }
 
     /// `x · Φ(x)` with the exact normal distribution function: `x/2 · (1 + erf(x/√2))`.
     #[track_caller]
     pub fn gelu(&self) -> Tensor {
-        self * 0.5 * ((self * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0)
+        self.activation("gelu", |x| x * 0.5 * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0))
     }
 
     /// `⌊a / b⌋`: division rounded towards negative infinity.
     #[track_caller]
     pub fn floor_div(&self, other: impl Operand) -> Tensor {
-        let quotient = self / other.operand(self);
+        let quotient = broadcast_apply_as("floor_div", Op::Binary(Binary::Div), self, &other.operand("floor_div", self));
         match quotient.known_spec() {
             Some(spec) if spec.dtype.is_float() => quotient.floor(),
             _ => quotient,
@@ -639,7 +714,7 @@ impl Tensor {
 #[track_caller]
 pub fn where_(condition: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
     match broadcast_together("where", &[condition, a, b]) {
-        Ok(all) => apply(Op::Select, &[&all[0], &all[1], &all[2]]),
+        Ok(all) => apply_as("where", Op::Select, &[&all[0], &all[1], &all[2]]),
         Err(carried) => carried,
     }
 }

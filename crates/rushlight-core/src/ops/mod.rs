@@ -3,19 +3,26 @@
 //! [`Op`] lists the primitives. Everything else is composed of them, in public functions that trace,
 //! compile and differentiate like the primitives do.
 
+pub mod arrange;
 pub mod convolution;
+pub mod einsum;
 pub mod elementwise;
 pub mod index;
 pub mod linear;
+pub mod loss;
+pub mod nn;
+pub mod normalization;
 pub mod pooling;
 pub mod random;
 pub mod reduce;
 pub mod sort;
+pub mod spatial;
 pub mod view;
 
 pub(crate) mod gradient;
 
-use crate::tensor::{DType, Dims, Fault, Spec};
+use crate::tensor::{DType, Dims, Fault, Spec, Tensor};
+use crate::trace::apply::{apply, fail};
 use smallvec::{SmallVec, smallvec};
 
 /// What an op gives, as far as it is known without running it.
@@ -72,6 +79,41 @@ pub enum Op {
     Random(random::Random),
 }
 
+/// Applies a primitive for a public op of another name: broken rules are reported under that name.
+#[track_caller]
+pub(crate) fn apply_as(name: &str, op: Op, inputs: &[&Tensor]) -> Tensor {
+    match infer_as(name, &op, inputs) {
+        Ok(()) => apply(op, inputs),
+        Err(carried) => carried,
+    }
+}
+
+/// Checks the inputs of a primitive; a tensor that carries the error under the public op's name if they do not fit.
+#[track_caller]
+pub(crate) fn infer_as(name: &str, op: &Op, inputs: &[&Tensor]) -> Result<(), Tensor> {
+    if let Some(carrier) = inputs.iter().find(|input| input.error().is_some()) {
+        return Err((*carrier).clone());
+    }
+    let specs: SmallVec<[&Spec; 4]> = inputs.iter().filter_map(|input| input.known_spec()).collect();
+    op.infer(&specs).map(|_| ()).map_err(|fault| fail(name, fault, inputs))
+}
+
+/// The first carried error among the inputs, or one if they are not of the same floating-point dtype.
+#[track_caller]
+pub(crate) fn require_floats(name: &str, inputs: &[&Tensor]) -> Result<(), Tensor> {
+    if let Some(carrier) = inputs.iter().find(|input| input.error().is_some()) {
+        return Err((*carrier).clone());
+    }
+    let mut dtypes = inputs.iter().filter_map(|input| input.known_spec()).map(|spec| spec.dtype);
+    let Some(first) = dtypes.next() else { return Ok(()) };
+    let rule = match (first.is_float(), inputs.len()) {
+        (true, _) if dtypes.all(|dtype| dtype == first) => return Ok(()),
+        (_, 1) => "the input must be of a floating-point dtype (cast it first)",
+        _ => "the inputs must be of the same floating-point dtype (cast them first)",
+    };
+    Err(fail(name, Fault::dtype(rule), inputs))
+}
+
 impl Op {
     /// Name shown in messages, graphs and profiles.
     pub fn name(&self) -> &'static str {
@@ -102,8 +144,8 @@ impl Op {
             Op::Take(_) => "take",
             Op::TakeAdd(_) => "take_add",
             Op::TakeAlong(_) => "take_along_axis",
-            Op::TakeAlongAdd(_) => "take_along_add",
-            Op::TakeAlongSet(_) => "take_along_set",
+            Op::TakeAlongAdd(_) => "scatter_add",
+            Op::TakeAlongSet(_) => "scatter",
             Op::Sort(_) => "sort",
             Op::Iota(_) => "iota",
             Op::Random(random) => random.distribution.name(),

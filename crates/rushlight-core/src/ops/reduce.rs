@@ -1,6 +1,6 @@
 //! Reductions over axes, and running totals along one.
 
-use crate::ops::Op;
+use crate::ops::{Op, require_floats};
 use crate::ops::elementwise::where_;
 use crate::ops::gradient::{Context, InputGradients, none, one};
 use crate::tensor::{Axes, DType, Dims, Fault, Spec, Tensor, normalize_axis};
@@ -136,6 +136,8 @@ impl Cumulative {
     }
 }
 
+const AXES_RULE: &str = "the axes to reduce must exist, and each be named once";
+
 /// Which axes a reduction goes over: `..` for all, a number, or a list; negative ones count from the end.
 pub trait IntoAxes {
     /// The axes, sorted; nothing if one of them does not exist or is named twice.
@@ -226,8 +228,7 @@ impl Tensor {
     fn reduce_over(&self, kind: Reduction, axes: impl IntoAxes, keepdims: bool) -> Tensor {
         let Some(spec) = self.known_spec() else { return self.clone() };
         let Some(axes) = axes.axes(spec.rank()) else {
-            let rule = "the axes to reduce must exist, and each be named once";
-            return fail(kind.name(), Fault::shape(rule), &[self]);
+            return fail(kind.name(), Fault::shape(AXES_RULE), &[self]);
         };
         let kept = keepdims.then(|| kept_dims(&spec.dims, &axes));
         let reduced = self.reduce(kind, axes);
@@ -249,18 +250,35 @@ impl Tensor {
     /// The population variance `mean((x - mean(x))²)` over some axes, for floats.
     #[track_caller]
     pub fn variance(&self, axes: impl IntoAxes + Clone) -> Tensor {
-        (self - self.mean_keepdims(axes.clone())).square().mean(axes)
+        match self.check_composed("variance", &axes) {
+            Ok(()) => (self - self.mean_keepdims(axes.clone())).square().mean(axes),
+            Err(carried) => carried,
+        }
     }
 
     /// The population standard deviation, `√variance`.
     #[track_caller]
     pub fn std(&self, axes: impl IntoAxes + Clone) -> Tensor {
-        self.variance(axes).sqrt()
+        match self.check_composed("std", &axes) {
+            Ok(()) => self.variance(axes).sqrt(),
+            Err(carried) => carried,
+        }
+    }
+
+    /// Checks the arguments of a composed reduction of floats.
+    #[track_caller]
+    fn check_composed(&self, op: &str, axes: &impl IntoAxes) -> Result<(), Tensor> {
+        require_floats(op, &[self])?;
+        let axes = axes.axes(self.known_spec().map_or(0, Spec::rank));
+        axes.map(|_| ()).ok_or_else(|| fail(op, Fault::shape(AXES_RULE), &[self]))
     }
 
     /// `ln Σ exp(x)` over some axes, without overflow.
     #[track_caller]
     pub fn logsumexp(&self, axes: impl IntoAxes + Clone) -> Tensor {
+        if let Err(carried) = self.check_composed("logsumexp", &axes) {
+            return carried;
+        }
         let largest = self.max_keepdims(axes.clone()).stop_gradient();
         let finite = where_(&largest.is_finite(), &largest, &largest.zeros_like());
         let sum = (self - &finite).exp().sum(axes).log();
@@ -311,7 +329,10 @@ impl Tensor {
         let Some(spec) = self.known_spec() else { return self.clone() };
         match normalize_axis(axis, spec.rank()) {
             Some(axis) => apply(Op::Cumulative(Cumulative { product, axis, reverse, exclusive }), &[self]),
-            None => fail("cumulative", Fault::shape(format!("there must be an axis {axis}")), &[self]),
+            None => {
+                let op = if product { "cumprod" } else { "cumsum" };
+                fail(op, Fault::shape(format!("there must be an axis {axis}")), &[self])
+            }
         }
     }
 }

@@ -136,7 +136,8 @@ pub(crate) fn infer_concat(axis: usize, inputs: &[&Spec]) -> Result<Spec, Fault>
         }
         let fits = other.rank() == dims.len()
             && (0..dims.len()).all(|i| i == axis || other.dims[i] == dims[i])
-            && !is_open(other.dims[axis]);
+            && !is_open(other.dims[axis])
+            && !is_open(dims[axis]);
         if !fits {
             return Err(Fault::shape(format!("the shapes must agree on all axes but axis {axis}")));
         }
@@ -193,6 +194,29 @@ impl Tensor {
                 let rule = format!("the permutation {:?} must name each axis once", axes.as_ref());
                 fail("transpose", Fault::shape(rule), &[self])
             }
+        }
+    }
+
+    /// [`Tensor::transpose`] with axes that are known to be a permutation; nothing if they are in order already.
+    #[track_caller]
+    pub(crate) fn permuted(&self, permutation: Permutation) -> Tensor {
+        match self.error().is_none() && permutation.iter().copied().eq(0..permutation.len()) {
+            true => self.clone(),
+            false => apply(Op::Transpose(permutation), &[self]),
+        }
+    }
+
+    /// Two axes exchanged.
+    #[track_caller]
+    pub fn swap_axes(&self, first: isize, second: isize) -> Tensor {
+        let Some(spec) = self.known_spec() else { return self.clone() };
+        match (normalize_axis(first, spec.rank()), normalize_axis(second, spec.rank())) {
+            (Some(first), Some(second)) => {
+                let mut permutation: Permutation = (0..spec.rank()).collect();
+                permutation.swap(first, second);
+                self.permuted(permutation)
+            }
+            _ => fail("swap_axes", Fault::shape(format!("there must be axes {first} and {second}")), &[self]),
         }
     }
 
@@ -288,26 +312,24 @@ impl Tensor {
     /// A value added before and after each axis: one pair of numbers an axis.
     #[track_caller]
     pub fn pad_with(&self, padding: &[(usize, usize)], value: impl Operand) -> Tensor {
-        apply(Op::Pad(Pad::around(padding)), &[self, &value.operand(self)])
+        apply(Op::Pad(Pad::around(padding)), &[self, &value.operand("pad", self)])
     }
 
     /// Cuts an axis into parts of the given sizes, which add up to its size.
     #[track_caller]
     pub fn split(&self, sizes: &[usize], axis: isize) -> Vec<Tensor> {
-        let mut start = 0;
-        let parts = sizes.iter().map(|size| {
-            start += size;
-            self.slice_axis(axis, start - size, start)
-        });
-        let parts: Vec<Tensor> = parts.collect();
-        let Some(spec) = self.known_spec() else { return parts };
-        match normalize_axis(axis, spec.rank()) {
-            Some(index) if spec.dims[index] == start => parts,
-            _ => {
-                let rule = format!("the sizes {sizes:?} must add up to the size of axis {axis}");
-                vec![fail("split", Fault::shape(rule), &[self]); sizes.len()]
-            }
+        let total: usize = sizes.iter().sum();
+        let Some(spec) = self.known_spec() else { return vec![self.clone(); sizes.len()] };
+        if normalize_axis(axis, spec.rank()).is_none_or(|index| spec.dims[index] != total) {
+            let rule = format!("the sizes {sizes:?} must add up to the size of axis {axis}");
+            return vec![fail("split", Fault::shape(rule), &[self]); sizes.len()];
         }
+        let mut stop = 0;
+        let parts = sizes.iter().map(|size| {
+            stop += size;
+            self.slice_axis(axis, stop - size, stop)
+        });
+        parts.collect()
     }
 }
 
@@ -344,6 +366,14 @@ pub fn concat(tensors: &[&Tensor], axis: isize) -> Tensor {
 /// Joins tensors of one shape along a new axis.
 #[track_caller]
 pub fn stack(tensors: &[&Tensor], axis: isize) -> Tensor {
+    let Some(first) = tensors.first().and_then(|tensor| tensor.known_spec()) else {
+        return fail("stack", Fault::value("there must be at least one tensor"), tensors);
+    };
+    let same = |tensor: &&&Tensor| tensor.known_spec().is_some_and(|spec| spec == first);
+    if normalize_axis(axis, first.rank() + 1).is_none() || !tensors.iter().all(|tensor| same(&tensor)) {
+        let rule = format!("all tensors must have one shape and dtype, and the result an axis {axis}");
+        return fail("stack", Fault::shape(rule), tensors);
+    }
     let expanded: Vec<Tensor> = tensors.iter().map(|tensor| tensor.expand_dims(axis)).collect();
     concat(&expanded.iter().collect::<Vec<_>>(), axis)
 }

@@ -3,11 +3,14 @@
 mod convert;
 mod dtype;
 mod error;
+mod index;
+mod print;
 mod shape;
 
 pub use dtype::{DType, Element};
 pub(crate) use error::Fault;
 pub use error::{Error, ErrorKind, Result};
+pub use index::{Ellipsis, Index, IntoIndex, IntoIndices, NewAxis, Stop, strided};
 pub use shape::{
     Axes, BATCH, Dims, Strides, broadcast_dims, close, contiguous_strides, display_dims, divide,
     element_count, is_contiguous, is_open, multiply, normalize_axis,
