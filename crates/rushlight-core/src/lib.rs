@@ -16,9 +16,7 @@ pub use ops::random;
 pub use ops::reduce::IntoAxes;
 pub use ops::spatial::{Padding, PerAxis};
 pub use ops::view::{concat, stack};
-pub use tensor::{
-    DType, Element, Ellipsis, Error, ErrorKind, Index, NewAxis, Result, Spec, Tensor, strided,
-};
+pub use tensor::{DType, Element, Ellipsis, Error, ErrorKind, Index, NewAxis, Result, Spec, Tensor, strided};
 pub use trace::{
     Function, Structure, Tape, Variable, custom_gradient, eagerly, function, is_recording,
     run_functions_eagerly, scope, value_and_grad,

@@ -63,7 +63,8 @@ impl Tensor {
             return self.clone();
         }
         let axis = axis as isize;
-        let (front, back) = (self.slice_axis(axis, 0, size - moved), self.slice_axis(axis, size - moved, size));
+        let (front, back) =
+            (self.slice_axis(axis, 0, size - moved), self.slice_axis(axis, size - moved, size));
         concat(&[&back, &front], axis)
     }
 
@@ -108,7 +109,8 @@ impl Tensor {
         let (first, second) = match axes {
             (Some(i), Some(j)) if i != j && !is_open(spec.dims[i]) && !is_open(spec.dims[j]) => (i, j),
             _ => {
-                let rule = format!("axes {first} and {second} must exist, differ, and not be an open batch axis");
+                let rule =
+                    format!("axes {first} and {second} must exist, differ, and not be an open batch axis");
                 return fail("diagonal", Fault::shape(rule), &[self]);
             }
         };
@@ -124,9 +126,11 @@ impl Tensor {
         stops[last] = stop;
         let mut steps = Dims::from_elem(1, flat.len());
         steps[last] = columns + 1;
-        self.permuted(permutation)
-            .reshape_to(&flat)
-            .slice_with(&Dims::from_elem(0, flat.len()), &stops, &steps)
+        self.permuted(permutation).reshape_to(&flat).slice_with(
+            &Dims::from_elem(0, flat.len()),
+            &stops,
+            &steps,
+        )
     }
 
     /// An axis moved to another place; the others keep their order.

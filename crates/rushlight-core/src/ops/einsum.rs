@@ -92,8 +92,11 @@ fn named_operands(equation: &str, operands: &[&Tensor]) -> Result<(Vec<Named>, V
         }
         None => {
             let once = |label: &Label| all.iter().filter(|other| *other == label).count() == 1;
-            let mut letters: Vec<Label> =
-                all.iter().copied().filter(|label| matches!(label, Label::Letter(_)) && once(label)).collect();
+            let mut letters: Vec<Label> = all
+                .iter()
+                .copied()
+                .filter(|label| matches!(label, Label::Letter(_)) && once(label))
+                .collect();
             letters.sort_unstable();
             ellipsis.into_iter().chain(letters).collect()
         }
@@ -303,8 +306,7 @@ impl Named {
     /// Summed over some labels.
     #[track_caller]
     fn summed(&self, over: &[Label]) -> Named {
-        let axes: Axes =
-            (0..self.labels.len()).filter(|&axis| over.contains(&self.labels[axis])).collect();
+        let axes: Axes = (0..self.labels.len()).filter(|&axis| over.contains(&self.labels[axis])).collect();
         let labels = self.labels.iter().copied().filter(|label| !over.contains(label)).collect();
         Named { tensor: self.tensor.reduce(Reduction::Sum, axes), labels }
     }

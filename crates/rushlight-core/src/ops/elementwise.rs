@@ -1,7 +1,7 @@
 //! Elementwise arithmetic, comparison, selection and math functions.
 
-use crate::ops::{Op, apply_as};
 use crate::ops::gradient::{Context, InputGradients, none, one};
+use crate::ops::{Op, apply_as};
 use crate::tensor::{DType, Dims, Element, Fault, Spec, Tensor, broadcast_dims};
 use crate::trace::apply::{apply, fail};
 use crate::with_dtype;
@@ -690,7 +690,8 @@ impl Tensor {
     /// `⌊a / b⌋`: division rounded towards negative infinity.
     #[track_caller]
     pub fn floor_div(&self, other: impl Operand) -> Tensor {
-        let quotient = broadcast_apply_as("floor_div", Op::Binary(Binary::Div), self, &other.operand("floor_div", self));
+        let quotient =
+            broadcast_apply_as("floor_div", Op::Binary(Binary::Div), self, &other.operand("floor_div", self));
         match quotient.known_spec() {
             Some(spec) if spec.dtype.is_float() => quotient.floor(),
             _ => quotient,

@@ -139,7 +139,8 @@ impl Tensor {
             Err(fault) => return fail("tensordot", fault, &[self, other]),
         };
         let (left, right) = contracted;
-        let free = |rank: usize, taken: &Axes| (0..rank).filter(|axis| !taken.contains(axis)).collect::<Axes>();
+        let free =
+            |rank: usize, taken: &Axes| (0..rank).filter(|axis| !taken.contains(axis)).collect::<Axes>();
         let (left_free, right_free) = (free(a.rank(), &left), free(b.rank(), &right));
         let sizes = |spec: &Spec, axes: &Axes| axes.iter().map(|&axis| spec.dims[axis]).collect::<Dims>();
         let (rows, columns) = (sizes(a, &left_free), sizes(b, &right_free));
@@ -193,7 +194,8 @@ fn check_tensordot(a: &Spec, b: &Spec, axes: &[isize], other_axes: &[isize]) -> 
     let right = distinct_axes(other_axes, b.rank()).ok_or_else(rule)?;
     let sizes_agree = left.iter().zip(&right).all(|(&i, &j)| a.dims[i] == b.dims[j]);
     if left.len() != right.len() || !sizes_agree {
-        let rule = format!("axes {axes:?} of the left side must have the sizes of axes {other_axes:?} of the right");
+        let rule =
+            format!("axes {axes:?} of the left side must have the sizes of axes {other_axes:?} of the right");
         return Err(Fault::shape(rule));
     }
     Ok((left, right))

@@ -47,12 +47,17 @@ pub fn sparse_categorical_crossentropy(labels: &Tensor, logits: &Tensor) -> Tens
 #[track_caller]
 pub fn categorical_crossentropy(targets: &Tensor, logits: &Tensor) -> Tensor {
     const NAME: &str = "categorical_crossentropy";
-    if let Err(carried) = check_same("the logits (second) must have the shape of the targets", NAME, targets, logits)
+    if let Err(carried) =
+        check_same("the logits (second) must have the shape of the targets", NAME, targets, logits)
     {
         return carried;
     }
     if logits.known_spec().is_none_or(|spec| spec.dims.last().is_none_or(|&classes| classes == 0)) {
-        return fail(NAME, Fault::shape("there must be a last axis with one class at least"), &[targets, logits]);
+        return fail(
+            NAME,
+            Fault::shape("there must be a last axis with one class at least"),
+            &[targets, logits],
+        );
     }
     -(targets * logits.log_softmax(-1)).sum(-1)
 }

@@ -70,9 +70,7 @@ impl Tensor {
     #[track_caller]
     pub fn elu(&self, alpha: f64) -> Tensor {
         // The exponential sees no positive input, so that its gradient cannot overflow either.
-        self.activation("elu", |x| {
-            where_(&x.greater(0.0), x, &(x.minimum(0.0).expm1() * alpha))
-        })
+        self.activation("elu", |x| where_(&x.greater(0.0), x, &(x.minimum(0.0).expm1() * alpha)))
     }
 
     /// `elu` with the scale and saturation that keep mean and variance (Klambauer et al., 2017).
@@ -84,9 +82,7 @@ impl Tensor {
     /// `max(x, 0) + min(α · (e^(x/α) - 1), 0)`: the continuously differentiable [`Tensor::elu`].
     #[track_caller]
     pub fn celu(&self, alpha: f64) -> Tensor {
-        self.activation("celu", |x| {
-            where_(&x.greater(0.0), x, &((x.minimum(0.0) / alpha).expm1() * alpha))
-        })
+        self.activation("celu", |x| where_(&x.greater(0.0), x, &((x.minimum(0.0) / alpha).expm1() * alpha)))
     }
 
     /// `x / (1 + |x|)`.
@@ -129,9 +125,7 @@ impl Tensor {
     #[track_caller]
     pub fn gelu_tanh(&self) -> Tensor {
         let slope = (2.0 / std::f64::consts::PI).sqrt();
-        self.activation("gelu_tanh", |x| {
-            x * 0.5 * (((x + x * x.square() * 0.044715) * slope).tanh() + 1.0)
-        })
+        self.activation("gelu_tanh", |x| x * 0.5 * (((x + x * x.square() * 0.044715) * slope).tanh() + 1.0))
     }
 
     /// `x - tanh(x)`.

@@ -112,7 +112,9 @@ impl Tensor {
         let sizes: Dims = axes.iter().map(|&axis| spec.dims[axis]).collect();
         if parameters.iter().any(|tensor| tensor.known_spec().is_none_or(|own| own.dims != sizes)) {
             let sizes = crate::tensor::display_dims(&sizes);
-            let rule = format!("the parameters must have the sizes {sizes} of the normalized axes of the input (first)");
+            let rule = format!(
+                "the parameters must have the sizes {sizes} of the normalized axes of the input (first)"
+            );
             return Err(fail(op, Fault::shape(rule), &inputs));
         }
         Ok(only(&spec.dims, &axes))

@@ -1,8 +1,8 @@
 //! Reductions over axes, and running totals along one.
 
-use crate::ops::{Op, require_floats};
 use crate::ops::elementwise::where_;
 use crate::ops::gradient::{Context, InputGradients, none, one};
+use crate::ops::{Op, require_floats};
 use crate::tensor::{Axes, DType, Dims, Fault, Spec, Tensor, normalize_axis};
 use crate::trace::apply::{apply, fail};
 

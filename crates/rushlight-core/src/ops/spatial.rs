@@ -71,7 +71,12 @@ impl From<Vec<usize>> for PerAxis {
 
 impl Padding {
     /// The places before and after each axis. `reach` is the window's size including its dilation.
-    pub(crate) fn margins(&self, inputs: &[usize], reach: &[usize], strides: &[usize]) -> Result<Margins, Fault> {
+    pub(crate) fn margins(
+        &self,
+        inputs: &[usize],
+        reach: &[usize],
+        strides: &[usize],
+    ) -> Result<Margins, Fault> {
         match self {
             Padding::Valid => Ok(SmallVec::from_elem((0, 0), inputs.len())),
             Padding::Same => Ok((0..inputs.len())
@@ -81,9 +86,7 @@ impl Padding {
                     halves(covered.saturating_sub(inputs[axis]))
                 })
                 .collect()),
-            Padding::Explicit(margins) if margins.len() == inputs.len() => {
-                Ok(SmallVec::from_slice(margins))
-            }
+            Padding::Explicit(margins) if margins.len() == inputs.len() => Ok(SmallVec::from_slice(margins)),
             Padding::Explicit(margins) => {
                 let rule = format!("the padding {margins:?} must have {} pairs of numbers", inputs.len());
                 Err(Fault::value(rule))

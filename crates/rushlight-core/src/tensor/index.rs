@@ -21,7 +21,11 @@ pub enum Index {
     /// One place; the axis disappears.
     At(isize),
     /// The places from `start` to before `stop` in steps of `step`; backwards from the last one if negative.
-    Range { start: Option<isize>, stop: Stop, step: isize },
+    Range {
+        start: Option<isize>,
+        stop: Stop,
+        step: isize,
+    },
     NewAxis,
     Ellipsis,
     /// The places that a tensor of indices names; the axis becomes the tensor's axes.

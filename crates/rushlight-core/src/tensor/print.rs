@@ -155,7 +155,10 @@ floats! {
 fn shortest_of(value: f64, round: impl Fn(f64) -> f64) -> String {
     let digits = (0..17).map(|digits| format!("{value:.digits$e}"));
     let exact = format!("{value:e}");
-    digits.into_iter().find(|text| text.parse::<f64>().is_ok_and(|near| round(near) == value)).unwrap_or(exact)
+    digits
+        .into_iter()
+        .find(|text| text.parse::<f64>().is_ok_and(|near| round(near) == value))
+        .unwrap_or(exact)
 }
 
 impl Number {
