@@ -4,6 +4,8 @@ mod axes;
 #[allow(dead_code)]
 pub(crate) mod conv;
 #[allow(dead_code)]
+pub(crate) mod conv_lanes;
+#[allow(dead_code)]
 pub(crate) mod dot;
 mod elementwise;
 #[allow(dead_code)]

@@ -1,0 +1,364 @@
+//! The gradient with respect to the kernel in lanes layout.
+//!
+//! For each tap it is a product of input pixels and gradient pixels, summed over all images and positions. A tile of
+//! output channels × input channels stays in registers over a strip of pixels; between strips its sums, still one a
+//! lane, wait in memory. The strip of the gradient is copied so that it stays in the first-level cache while all input
+//! channels and taps pass over it.
+
+use super::pass::{Axis, forward_axes};
+use super::{LANES, LanesConv, Planes};
+use crate::cpu::isa::Isa;
+use crate::cpu::kernels::gemm::Target;
+use crate::cpu::scratch::with_scratch;
+use crate::cpu::threads::parallel_for;
+use crate::cpu::vector::{Real, Vector, VectorKernel};
+use std::ops::Range;
+
+/// Vectors of gradient that a strip holds: half of a first-level cache.
+const STRIP_VECTORS: usize = 384;
+/// Vectors of waiting sums that a task holds: a part of the second-level cache.
+const MOST_SUMS: usize = 6144;
+/// Pixels (of sixteen images) that are worth a part of their own, and the most such parts.
+const PART_PIXELS: usize = 512;
+const MOST_PARTS: usize = 8;
+
+/// Cuts `count` into sizes of at most `most` that tiles exist for: starts and sizes.
+fn cut(count: usize, most: usize, sizes: &[usize]) -> Vec<(usize, usize)> {
+    let mut cuts = Vec::new();
+    let mut start = 0;
+    while start < count {
+        let size = sizes.iter().copied().find(|&size| size <= most.min(count - start)).unwrap_or(1);
+        cuts.push((start, size));
+        start += size;
+    }
+    cuts
+}
+
+/// # Safety
+/// See [`super::kernel_gradient`].
+pub(super) unsafe fn run(isa: Isa, conv: &LanesConv, input: Planes, gradient: Planes, result: *mut f32) {
+    let taps = conv.kernel[0] * conv.kernel[1];
+    let size = taps * conv.in_channels * conv.out_channels;
+    let pixels = conv.blocks * conv.out_height * conv.out_width;
+    if size == 0 || pixels == 0 {
+        // SAFETY: the result has the size of the kernel.
+        unsafe { std::slice::from_raw_parts_mut(result, size) }.fill(0.0);
+        return;
+    }
+    let group = conv.out_channels.min(if taps == 1 { 24 } else { 12 });
+    let groups = conv.out_channels.div_ceil(group);
+    let rows = (STRIP_VECTORS / group / conv.out_width).clamp(1, conv.out_height);
+    let strips = conv.out_height.div_ceil(rows);
+    // All of this depends on shapes alone, and so does the result.
+    let parts = (pixels / PART_PIXELS).clamp(1, MOST_PARTS.min(conv.blocks * strips));
+    let fitting = (MOST_SUMS / (taps * group)).max(1);
+    let shared = conv.in_channels.div_ceil(MOST_PARTS.div_ceil(parts * groups));
+    let channels = fitting.min(shared.next_multiple_of(2)).min(conv.in_channels);
+    let ranges = conv.in_channels.div_ceil(channels);
+    let plan = Plan { isa, conv, axes: forward_axes(conv), input, gradient, rows, strips };
+    with_scratch::<f32, _>((parts - 1) * size, |others| {
+        let (first, rest) = (Target(result), Target(others));
+        parallel_for(parts * groups * ranges, |task| {
+            let (part, group_number, range) = (task / ranges / groups, task / ranges % groups, task % ranges);
+            let units = conv.blocks * strips;
+            let target = if part == 0 { first.at(0) } else { rest.at((part - 1) * size) };
+            // SAFETY: the caller's promise; tasks write to disjoint parts or channels.
+            unsafe {
+                plan.part(
+                    units * part / parts..units * (part + 1) / parts,
+                    group_number * group..conv.out_channels.min((group_number + 1) * group),
+                    range * channels..conv.in_channels.min((range + 1) * channels),
+                    target,
+                );
+            }
+        });
+        // SAFETY: the result and each part have the size of the kernel.
+        let (sums, parts) = unsafe {
+            (
+                std::slice::from_raw_parts_mut(result, size),
+                std::slice::from_raw_parts(others, (parts - 1) * size),
+            )
+        };
+        for part in parts.chunks_exact(size) {
+            for (sum, value) in sums.iter_mut().zip(part) {
+                *sum += value;
+            }
+        }
+    });
+}
+
+/// What all tasks share.
+struct Plan<'a> {
+    isa: Isa,
+    conv: &'a LanesConv,
+    axes: [Axis; 2],
+    input: Planes,
+    gradient: Planes,
+    /// Rows of a strip, and strips of a block.
+    rows: usize,
+    strips: usize,
+}
+
+// SAFETY: its planes are only read.
+unsafe impl Sync for Plan<'_> {}
+
+impl Plan<'_> {
+    /// Writes the sums over some strips to the items of these channels in `target`, which has the shape of the kernel.
+    ///
+    /// # Safety
+    /// As [`run`].
+    unsafe fn part(
+        &self,
+        units: Range<usize>,
+        outputs: Range<usize>,
+        inputs: Range<usize>,
+        target: *mut f32,
+    ) {
+        let conv = self.conv;
+        let taps = conv.kernel[0] * conv.kernel[1];
+        let most = if f32::registers(self.isa) == 32 { 12 } else { 6 };
+        let output_tiles = cut(outputs.len(), most, &[12, 8, 6, 4, 3, 2, 1]);
+        let sums_size = taps * inputs.len() * outputs.len() * LANES;
+        let strip_size = outputs.len() * self.rows * conv.out_width * LANES;
+        with_scratch::<f32, _>(sums_size + strip_size, |sums| {
+            // SAFETY: the scratch memory is that large.
+            unsafe { std::slice::from_raw_parts_mut(sums, sums_size) }.fill(0.0);
+            let strip = sums.wrapping_add(sums_size);
+            for unit in units {
+                let (block, start) = (unit / self.strips, unit % self.strips * self.rows);
+                let rows = start..conv.out_height.min(start + self.rows);
+                // SAFETY: the caller's promise; the strip has room for these rows of these channels.
+                unsafe {
+                    self.copy_strip(block, &rows, &outputs, strip);
+                    self.add_strip(block, &rows, &inputs, &outputs, &output_tiles, strip, sums);
+                }
+            }
+            // SAFETY: the sums lie as `add_strip` has left them, and the target has the shape of the kernel.
+            unsafe { self.write(&inputs, &outputs, &output_tiles, sums, target) };
+        });
+    }
+
+    /// # Safety
+    /// As [`Plan::part`].
+    unsafe fn copy_strip(&self, block: usize, rows: &Range<usize>, outputs: &Range<usize>, strip: *mut f32) {
+        let row = self.conv.out_width * LANES;
+        for (number, output) in outputs.clone().enumerate() {
+            let from = self
+                .gradient
+                .block(block)
+                .wrapping_add(output * self.gradient.channel_stride + rows.start * row);
+            // SAFETY: the caller's promise.
+            unsafe {
+                std::ptr::copy_nonoverlapping(from, strip.add(number * self.rows * row), rows.len() * row)
+            };
+        }
+    }
+
+    /// Adds the products of a strip to the sums `[input][tile][tap][output of the tile][input of the tile]`.
+    ///
+    /// # Safety
+    /// As [`Plan::part`].
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn add_strip(
+        &self,
+        block: usize,
+        rows: &Range<usize>,
+        inputs: &Range<usize>,
+        outputs: &Range<usize>,
+        output_tiles: &[(usize, usize)],
+        strip: *const f32,
+        sums: *mut f32,
+    ) {
+        let conv = self.conv;
+        let taps = conv.kernel[0] * conv.kernel[1];
+        let [y_axis, x_axis] = &self.axes;
+        let input = self.input.block(block);
+        let x_ranges: Vec<Range<usize>> =
+            (0..conv.kernel[1]).map(|tap| x_axis.valid_positions(tap)).collect();
+        let mut input_tile_sums = sums;
+        for (first_input, input_count) in input_tiles(self.isa, inputs.len(), output_tiles[0].1) {
+            let mut tile_sums = input_tile_sums;
+            let channel = input.wrapping_add((inputs.start + first_input) * self.input.channel_stride);
+            for &(first_output, output_count) in output_tiles {
+                for y_tap in 0..conv.kernel[0] {
+                    let valid = y_axis.valid_positions(y_tap);
+                    let y = rows.start.max(valid.start)..rows.end.min(valid.end);
+                    for x_tap in 0..conv.kernel[1] {
+                        let x = x_ranges[x_tap].clone();
+                        if !y.is_empty() && !x.is_empty() {
+                            let row = conv.out_width * LANES;
+                            let gradient = first_output * self.rows * row + (y.start - rows.start) * row;
+                            let place = y_axis.place(y.start, y_tap) * conv.width as isize
+                                + x_axis.place(x.start, x_tap);
+                            let tile = Tile {
+                                gradient: strip.wrapping_add(gradient + x.start * LANES),
+                                gradient_channel_stride: self.rows * row,
+                                gradient_row_stride: row,
+                                input: channel.wrapping_offset(place * LANES as isize),
+                                input_channel_stride: self.input.channel_stride,
+                                input_row_stride: conv.strides[0] * conv.width * LANES,
+                                input_pixel_stride: conv.strides[1] * LANES,
+                                rows: y.len(),
+                                pixels: x.len(),
+                                sums: tile_sums,
+                            };
+                            // SAFETY: valid positions read inside the input.
+                            unsafe { run_tile(self.isa, &tile, output_count, input_count) };
+                        }
+                        tile_sums = tile_sums.wrapping_add(output_count * input_count * LANES);
+                    }
+                }
+            }
+            input_tile_sums = input_tile_sums.wrapping_add(taps * outputs.len() * input_count * LANES);
+        }
+    }
+
+    /// Adds up the lanes of all sums.
+    ///
+    /// # Safety
+    /// As [`Plan::part`].
+    unsafe fn write(
+        &self,
+        inputs: &Range<usize>,
+        outputs: &Range<usize>,
+        output_tiles: &[(usize, usize)],
+        sums: *const f32,
+        target: *mut f32,
+    ) {
+        let conv = self.conv;
+        let taps = conv.kernel[0] * conv.kernel[1];
+        let mut sums = sums;
+        for (first_input, input_count) in input_tiles(self.isa, inputs.len(), output_tiles[0].1) {
+            for &(first_output, output_count) in output_tiles {
+                for tap in 0..taps {
+                    for output in first_output..first_output + output_count {
+                        for input in first_input..first_input + input_count {
+                            let row = tap * conv.in_channels + inputs.start + input;
+                            let to = row * conv.out_channels + outputs.start + output;
+                            // SAFETY: the caller's promise.
+                            unsafe {
+                                f32::dispatch(self.isa, SumLanes { from: sums, to: target.add(to) });
+                                sums = sums.add(LANES);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Cuts input channels into tiles that go with output tiles of up to `outputs` channels.
+fn input_tiles(isa: Isa, inputs: usize, outputs: usize) -> Vec<(usize, usize)> {
+    let most = if f32::registers(isa) == 32 { 24 } else { 12 };
+    cut(inputs, most / outputs, &[4, 2, 1])
+}
+
+/// Writes the sum of [`LANES`] floats.
+struct SumLanes {
+    from: *const f32,
+    to: *mut f32,
+}
+
+impl VectorKernel<f32> for SumLanes {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        // SAFETY: made in `Plan::write` with good pointers, for an isa of this machine.
+        unsafe {
+            let mut sum = V::load(self.from);
+            for lane in (V::LANES..LANES).step_by(V::LANES) {
+                sum = sum.add(V::load(self.from.add(lane)));
+            }
+            *self.to = sum.sum();
+        }
+    }
+}
+
+/// `sums[output][input] += Σ over rows and pixels of gradient[output] · input[input]`, lane by lane.
+struct Tile {
+    gradient: *const f32,
+    gradient_channel_stride: usize,
+    gradient_row_stride: usize,
+    input: *const f32,
+    input_channel_stride: usize,
+    input_row_stride: usize,
+    input_pixel_stride: usize,
+    rows: usize,
+    pixels: usize,
+    sums: *mut f32,
+}
+
+/// # Safety
+/// All pointers must be good for the tile, and the machine have `isa`.
+#[inline]
+unsafe fn run_tile(isa: Isa, tile: &Tile, outputs: usize, inputs: usize) {
+    macro_rules! choose {
+        ($($outputs:literal: $($inputs:literal)*;)*) => {
+            match (outputs, inputs) {
+                $($(
+                    // SAFETY: the caller's promise.
+                    ($outputs, $inputs) => unsafe { f32::dispatch(isa, Shaped::<$outputs, $inputs>(tile)) },
+                )*)*
+                _ => unreachable!("a tile of {outputs} outputs and {inputs} inputs"),
+            }
+        };
+    }
+    choose! {
+        12: 2 1;
+        8: 2 1;
+        6: 4 2 1;
+        4: 4 2 1;
+        3: 4 2 1;
+        2: 4 2 1;
+        1: 4 2 1;
+    }
+}
+
+/// A tile whose size the compiler knows.
+struct Shaped<'a, const OUTPUTS: usize, const INPUTS: usize>(&'a Tile);
+
+impl<const OUTPUTS: usize, const INPUTS: usize> VectorKernel<f32> for Shaped<'_, OUTPUTS, INPUTS> {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        let tile = self.0;
+        // SAFETY: `run_tile` asked for good pointers and the right machine.
+        unsafe {
+            // Narrow registers add all lanes of a pixel into the same sums, which are added up in the end anyway.
+            let mut sums = [[V::splat(0.0); INPUTS]; OUTPUTS];
+            for output in 0..OUTPUTS {
+                for input in 0..INPUTS {
+                    sums[output][input] = V::load(tile.sums.add((output * INPUTS + input) * LANES));
+                }
+            }
+            for first_lane in (0..LANES).step_by(V::LANES) {
+                let mut gradient_row = tile.gradient.add(first_lane);
+                let mut input_row = tile.input.add(first_lane);
+                for _ in 0..tile.rows {
+                    let (mut gradient, mut input) = (gradient_row, input_row);
+                    for _ in 0..tile.pixels {
+                        let mut values = [V::splat(0.0); INPUTS];
+                        for (number, value) in values.iter_mut().enumerate() {
+                            *value = V::load(input.add(number * tile.input_channel_stride));
+                        }
+                        for output in 0..OUTPUTS {
+                            let factor = V::load(gradient.add(output * tile.gradient_channel_stride));
+                            for number in 0..INPUTS {
+                                sums[output][number] =
+                                    sums[output][number].multiply_add(factor, values[number]);
+                            }
+                        }
+                        gradient = gradient.wrapping_add(LANES);
+                        input = input.wrapping_add(tile.input_pixel_stride);
+                    }
+                    gradient_row = gradient_row.wrapping_add(tile.gradient_row_stride);
+                    input_row = input_row.wrapping_add(tile.input_row_stride);
+                }
+            }
+            for output in 0..OUTPUTS {
+                for input in 0..INPUTS {
+                    sums[output][input].store(tile.sums.add((output * INPUTS + input) * LANES));
+                }
+            }
+        }
+    }
+}

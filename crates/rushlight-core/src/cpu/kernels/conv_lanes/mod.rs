@@ -1,0 +1,159 @@
+//! Convolutions of `f32` in lanes layout: `[batch / 16][channel][height][width][16]`, sixteen images side by side.
+//!
+//! A vector register holds one pixel of sixteen images, so a direct convolution needs no shuffles and no copies, and
+//! padding is taps left out. Input and output may be some of the channels of larger buffers. Results do not depend on
+//! the number of threads.
+
+mod kernel_gradient;
+mod pass;
+mod tile;
+
+use crate::cpu::isa::Isa;
+use crate::ops::convolution::Convolution;
+
+/// Images side by side.
+pub(crate) const LANES: usize = 16;
+
+/// The sizes of a convolution in lanes layout.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LanesConv {
+    /// Sixteenths of the batch.
+    pub(crate) blocks: usize,
+    pub(crate) in_channels: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) out_channels: usize,
+    pub(crate) out_height: usize,
+    pub(crate) out_width: usize,
+    /// Height and width of the kernel; it is stored `[height, width, in_channels, out_channels]`.
+    pub(crate) kernel: [usize; 2],
+    pub(crate) strides: [usize; 2],
+    pub(crate) dilations: [usize; 2],
+    /// Rows of zeros above and columns of zeros to the left (those below and to the right follow from the sizes).
+    pub(crate) padding: [usize; 2],
+}
+
+impl LanesConv {
+    /// Whether a convolution has a lowering here: two spatial axes and one group.
+    pub(crate) fn supports(conv: &Convolution) -> bool {
+        conv.strides.len() == 2 && conv.groups == 1
+    }
+
+    /// The sizes of a supported convolution of `input [batch, height, width, channels]`, the batch a multiple of
+    /// [`LANES`], with `kernel [height, width, channels, filters]`.
+    pub(crate) fn new(conv: &Convolution, input: &[usize], kernel: &[usize]) -> Option<LanesConv> {
+        if !LanesConv::supports(conv) || !input[0].is_multiple_of(LANES) {
+            return None;
+        }
+        Some(LanesConv {
+            blocks: input[0] / LANES,
+            in_channels: input[3],
+            height: input[1],
+            width: input[2],
+            out_channels: kernel[3],
+            out_height: conv.output_size(0, input[1], kernel[0])?,
+            out_width: conv.output_size(1, input[2], kernel[1])?,
+            kernel: [kernel[0], kernel[1]],
+            strides: [conv.strides[0], conv.strides[1]],
+            dilations: [conv.dilations[0], conv.dilations[1]],
+            padding: [conv.padding[0].0, conv.padding[1].0],
+        })
+    }
+
+    fn input_size(&self) -> [usize; 2] {
+        [self.height, self.width]
+    }
+
+    fn output_size(&self) -> [usize; 2] {
+        [self.out_height, self.out_width]
+    }
+}
+
+/// Planes of pixels that are only read: `[block][channel][height][width][16]`, strides in floats.
+#[derive(Clone, Copy)]
+pub(crate) struct Planes {
+    /// The first channel that takes part.
+    pub(crate) data: *const f32,
+    pub(crate) block_stride: usize,
+    pub(crate) channel_stride: usize,
+}
+
+// SAFETY: kernels only read through it.
+unsafe impl Sync for Planes {}
+
+impl Planes {
+    pub(super) fn block(&self, block: usize) -> *const f32 {
+        self.data.wrapping_add(block * self.block_stride)
+    }
+}
+
+/// Planes of pixels that are written.
+#[derive(Clone, Copy)]
+pub(crate) struct PlanesMut {
+    /// The first channel that takes part.
+    pub(crate) data: *mut f32,
+    pub(crate) block_stride: usize,
+    pub(crate) channel_stride: usize,
+}
+
+// SAFETY: tasks write to disjoint parts.
+unsafe impl Sync for PlanesMut {}
+
+impl PlanesMut {
+    pub(super) fn block(&self, block: usize) -> *mut f32 {
+        self.data.wrapping_add(block * self.block_stride)
+    }
+}
+
+/// `output = input ⋆ kernel`.
+///
+/// # Safety
+/// Input, kernel and output must be good for the sizes of the convolution and not overlap, and the machine have `isa`.
+pub(crate) unsafe fn forward(
+    isa: Isa,
+    conv: &LanesConv,
+    input: Planes,
+    kernel: *const f32,
+    output: PlanesMut,
+) {
+    if conv.blocks * conv.out_channels * conv.out_height * conv.out_width > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { pass::forward(isa, conv, input, kernel, output) };
+    }
+}
+
+/// The gradient with respect to the input, written to `result` or, if `accumulate`, added to what it holds.
+///
+/// # Safety
+/// As [`forward`], with the gradient in the place of the output and the result in that of the input.
+pub(crate) unsafe fn input_gradient(
+    isa: Isa,
+    conv: &LanesConv,
+    gradient: Planes,
+    kernel: *const f32,
+    result: PlanesMut,
+    accumulate: bool,
+) {
+    if conv.blocks * conv.in_channels * conv.height * conv.width > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { pass::input_gradient(isa, conv, gradient, kernel, result, accumulate) };
+    }
+}
+
+/// The gradient with respect to the kernel, written to `result: [height, width, in_channels, out_channels]`.
+///
+/// # Safety
+/// As [`forward`], with the gradient in the place of the output and the result in that of the kernel.
+pub(crate) unsafe fn kernel_gradient(
+    isa: Isa,
+    conv: &LanesConv,
+    input: Planes,
+    gradient: Planes,
+    result: *mut f32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { kernel_gradient::run(isa, conv, input, gradient, result) };
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! The direct convolution in lanes layout, and its input gradient as one such convolution for each phase of the strides.
+
+use super::tile::{self, Tile};
+use super::{LANES, LanesConv, Planes, PlanesMut};
+use crate::cpu::isa::Isa;
+use crate::cpu::kernels::gemm::Target;
+use crate::cpu::scratch::with_scratch;
+use crate::cpu::threads::{parallel_for, thread_count};
+use std::ops::Range;
+
+/// One spatial axis of a pass: position `i` of the result reads the source, for each tap `t`, at
+/// `i * step + first + t * spacing` unless that lies outside.
+#[derive(Clone)]
+pub(super) struct Axis {
+    /// Positions of the result; their distance and the first of them.
+    pub(super) count: usize,
+    target_step: usize,
+    target_start: usize,
+    /// Places of the source.
+    size: usize,
+    step: usize,
+    first: isize,
+    spacing: usize,
+    /// The numbers of the taps in the kernel, in the order in which they read the source.
+    taps: Vec<usize>,
+}
+
+impl Axis {
+    pub(super) fn place(&self, position: usize, tap: usize) -> isize {
+        (position * self.step + tap * self.spacing) as isize + self.first
+    }
+
+    /// The taps that read inside the source.
+    pub(super) fn valid_taps(&self, position: usize) -> Range<usize> {
+        let inside = |&tap: &usize| (0..self.size as isize).contains(&self.place(position, tap));
+        let start = (0..self.taps.len()).find(inside).unwrap_or(0);
+        start..start + (start..self.taps.len()).take_while(inside).count()
+    }
+
+    /// The positions for which a tap reads inside the source.
+    pub(super) fn valid_positions(&self, tap: usize) -> Range<usize> {
+        let inside = |&position: &usize| (0..self.size as isize).contains(&self.place(position, tap));
+        let start = (0..self.count).find(inside).unwrap_or(0);
+        start..start + (start..self.count).take_while(inside).count()
+    }
+
+    /// Runs of neighbouring positions that have the same valid taps.
+    fn runs(&self) -> Vec<(Range<usize>, Range<usize>)> {
+        let mut runs: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+        for position in 0..self.count {
+            let taps = self.valid_taps(position);
+            match runs.last_mut() {
+                Some((positions, same)) if *same == taps => positions.end += 1,
+                _ => runs.push((position..position + 1, taps)),
+            }
+        }
+        runs
+    }
+}
+
+/// The axes of the forward pass.
+pub(super) fn forward_axes(conv: &LanesConv) -> [Axis; 2] {
+    [0, 1].map(|axis| Axis {
+        count: conv.output_size()[axis],
+        target_step: 1,
+        target_start: 0,
+        size: conv.input_size()[axis],
+        step: conv.strides[axis],
+        first: -(conv.padding[axis] as isize),
+        spacing: conv.dilations[axis],
+        taps: (0..conv.kernel[axis]).collect(),
+    })
+}
+
+/// The axes of the input gradient: inputs a multiple of the stride apart meet the same taps.
+fn backward_axes(conv: &LanesConv, axis: usize) -> Vec<Axis> {
+    let (stride, dilation, size) = (conv.strides[axis], conv.dilations[axis], conv.input_size()[axis]);
+    let phases = (0..stride.min(size)).map(|phase| {
+        let padded = phase + conv.padding[axis];
+        let meets = |&tap: &usize| padded % stride == tap * dilation % stride;
+        // Later taps have met earlier outputs.
+        let taps: Vec<usize> = (0..conv.kernel[axis]).rev().filter(meets).collect();
+        let place = |tap: usize| (padded as isize - (tap * dilation) as isize).div_euclid(stride as isize);
+        Axis {
+            count: (size - phase).div_ceil(stride),
+            target_step: stride,
+            target_start: phase,
+            size: conv.output_size()[axis],
+            step: 1,
+            first: taps.first().map_or(0, |&tap| place(tap)),
+            spacing: if taps.len() > 1 { (place(taps[1]) - place(taps[0])) as usize } else { 1 },
+            taps,
+        }
+    });
+    phases.collect()
+}
+
+/// How the kernel, stored `[y, x, input, output]`, is read: strides of source and target channels.
+struct Kernel {
+    data: *const f32,
+    width: usize,
+    tap_stride: usize,
+    source_stride: usize,
+    target_stride: usize,
+}
+
+/// # Safety
+/// See [`super::forward`].
+pub(super) unsafe fn forward(
+    isa: Isa,
+    conv: &LanesConv,
+    input: Planes,
+    kernel: *const f32,
+    output: PlanesMut,
+) {
+    let kernel = Kernel {
+        data: kernel,
+        width: conv.kernel[1],
+        tap_stride: conv.in_channels * conv.out_channels,
+        source_stride: conv.out_channels,
+        target_stride: 1,
+    };
+    let pass = Pass {
+        isa,
+        blocks: conv.blocks,
+        source_channels: conv.in_channels,
+        target_channels: conv.out_channels,
+        source_row: conv.width,
+        target_row: conv.out_width,
+        axes: forward_axes(conv),
+        source: input,
+        target: output,
+        accumulate: false,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { pass.run(&kernel) };
+}
+
+/// # Safety
+/// See [`super::input_gradient`].
+pub(super) unsafe fn input_gradient(
+    isa: Isa,
+    conv: &LanesConv,
+    gradient: Planes,
+    kernel: *const f32,
+    result: PlanesMut,
+    accumulate: bool,
+) {
+    let kernel = Kernel {
+        data: kernel,
+        width: conv.kernel[1],
+        tap_stride: conv.in_channels * conv.out_channels,
+        source_stride: 1,
+        target_stride: conv.out_channels,
+    };
+    let (rows, columns) = (backward_axes(conv, 0), backward_axes(conv, 1));
+    for y in &rows {
+        for x in &columns {
+            let pass = Pass {
+                isa,
+                blocks: conv.blocks,
+                source_channels: conv.out_channels,
+                target_channels: conv.in_channels,
+                source_row: conv.out_width,
+                target_row: conv.width,
+                axes: [y.clone(), x.clone()],
+                source: gradient,
+                target: result,
+                accumulate,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { pass.run(&kernel) };
+        }
+    }
+}
+
+/// A direct convolution of planes.
+struct Pass {
+    isa: Isa,
+    blocks: usize,
+    source_channels: usize,
+    target_channels: usize,
+    /// Pixels in a row.
+    source_row: usize,
+    target_row: usize,
+    axes: [Axis; 2],
+    source: Planes,
+    target: PlanesMut,
+    accumulate: bool,
+}
+
+impl Pass {
+    /// # Safety
+    /// Source, target and kernel must be good for the sizes of the pass, and the machine have its isa.
+    unsafe fn run(&self, kernel: &Kernel) {
+        let [y_axis, x_axis] = &self.axes;
+        let tiles = tile::channel_tiles(self.isa, self.target_channels);
+        let taps = y_axis.taps.len() * x_axis.taps.len();
+        // Each task takes some rows of a block, for some of the channel tiles if there are few rows.
+        let wanted = 4 * thread_count();
+        let strips = y_axis.count.min(wanted.div_ceil(self.blocks));
+        let groups = tiles.len().min(wanted.div_ceil(self.blocks * strips));
+        let runs = x_axis.runs();
+        with_scratch::<f32, _>(self.source_channels * taps * self.target_channels, |packed| {
+            // SAFETY: the caller's promise; the packed kernel has the size of what is taken of the kernel.
+            unsafe { self.pack(kernel, &tiles, packed) };
+            let packed = Target(packed);
+            parallel_for(self.blocks * strips * groups, |task| {
+                let (block, strip, group) = (task / groups / strips, task / groups % strips, task % groups);
+                let rows = y_axis.count * strip / strips..y_axis.count * (strip + 1) / strips;
+                for y in rows {
+                    for &(first, channels) in
+                        &tiles[tiles.len() * group / groups..tiles.len() * (group + 1) / groups]
+                    {
+                        let weights = packed.at(first * self.source_channels * taps);
+                        // SAFETY: the caller's promise; tasks write to disjoint rows or channels.
+                        unsafe { self.row(block, y, &runs, first, channels, weights) };
+                    }
+                }
+            });
+        });
+    }
+
+    /// Writes the kernel as the tiles read it: `[tile][source channel][y][x][channel of the tile]`.
+    ///
+    /// # Safety
+    /// As [`Pass::run`], with room for the kernel's taps in `to`.
+    unsafe fn pack(&self, kernel: &Kernel, tiles: &[(usize, usize)], mut to: *mut f32) {
+        for &(first, channels) in tiles {
+            for source in 0..self.source_channels {
+                for &y in &self.axes[0].taps {
+                    for &x in &self.axes[1].taps {
+                        let tap = (y * kernel.width + x) * kernel.tap_stride + source * kernel.source_stride;
+                        for channel in first..first + channels {
+                            // SAFETY: the caller's promise.
+                            unsafe {
+                                *to = *kernel.data.add(tap + channel * kernel.target_stride);
+                                to = to.add(1);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Computes one row of one tile of channels.
+    ///
+    /// # Safety
+    /// As [`Pass::run`].
+    unsafe fn row(
+        &self,
+        block: usize,
+        y: usize,
+        runs: &[(Range<usize>, Range<usize>)],
+        first_channel: usize,
+        channels: usize,
+        weights: *const f32,
+    ) {
+        let [y_axis, x_axis] = &self.axes;
+        let (y_taps, x_taps) = (y_axis.valid_taps(y), x_axis.taps.len());
+        let weight_strides = [y_axis.taps.len() * x_taps * channels, x_taps * channels, channels];
+        let row = |planes_row: usize, y: isize, x: isize| (y * planes_row as isize + x) * LANES as isize;
+        let target_y = y_axis.target_start + y * y_axis.target_step;
+        let source_y = y_axis.place(y, y_taps.start);
+        for (positions, taps) in runs {
+            let mut x = positions.start;
+            while x < positions.end {
+                let pixels = tile::pixels(self.isa, channels, positions.end - x);
+                let target_x = x_axis.target_start + x * x_axis.target_step;
+                let source = row(self.source_row, source_y, x_axis.place(x, taps.start));
+                let target = row(self.target_row, target_y as isize, target_x as isize) as usize;
+                let tile = Tile {
+                    source: self.source.block(block).wrapping_offset(source),
+                    counts: [
+                        if y_taps.is_empty() || taps.is_empty() { 0 } else { self.source_channels },
+                        y_taps.len(),
+                        taps.len(),
+                    ],
+                    source_strides: [
+                        self.source.channel_stride as isize,
+                        row(self.source_row, y_axis.spacing as isize, 0),
+                        row(self.source_row, 0, x_axis.spacing as isize),
+                    ],
+                    source_pixel_stride: row(self.source_row, 0, x_axis.step as isize),
+                    weights: weights
+                        .wrapping_add(y_taps.start * weight_strides[1] + taps.start * weight_strides[2]),
+                    weight_strides,
+                    target: self
+                        .target
+                        .block(block)
+                        .wrapping_add(first_channel * self.target.channel_stride + target),
+                    target_channel_stride: self.target.channel_stride,
+                    target_pixel_stride: x_axis.target_step * LANES,
+                    accumulate: self.accumulate,
+                };
+                // SAFETY: valid taps of all pixels lie inside the source, and the pixels inside the target.
+                unsafe { tile::run(self.isa, &tile, channels, pixels) };
+                x += pixels;
+            }
+        }
+    }
+}
