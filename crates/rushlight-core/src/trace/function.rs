@@ -6,7 +6,7 @@ use crate::passes;
 use crate::tensor::{Error, ErrorKind, Result, Tensor};
 use crate::trace::structure::{Flat, Key, Returned, Structure};
 use crate::trace::variable::{Variable, WeakVariable};
-use crate::trace::{debug_level, is_recording, recorder, scope, tape};
+use crate::trace::{ambient, debug_level, is_recording, recorder, scope, tape};
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt::Write;
@@ -79,7 +79,7 @@ impl Recordings {
     /// Inside another recording, inside [`run_functions_eagerly`] and where a gradient tape is active the body
     /// simply runs as it is written, so that what surrounds it sees its ops.
     #[track_caller]
-    pub fn call<R: Returned>(&self, arguments: Flat, body: impl FnOnce(Vec<Tensor>) -> R) -> R
+    pub fn call<R: Returned>(&self, mut arguments: Flat, body: impl FnOnce(Vec<Tensor>) -> R) -> R
     where
         R::Parts: Send + Sync + 'static,
     {
@@ -87,6 +87,7 @@ impl Recordings {
         if is_recording() || tape::is_active() || RUN_EAGERLY.get() || holds_symbols(&arguments) {
             return scope(self.name, None, || body(arguments.tensors));
         }
+        arguments.argument("mode").identity("ambient key", ambient::current());
         R::from_result(self.call_recorded(arguments, body, called_from))
     }
 

@@ -1,5 +1,6 @@
 //! From Rust code to ops: the door that runs or records them, variables, gradient tapes, recorded functions.
 
+pub mod ambient;
 pub(crate) mod apply;
 mod function;
 pub mod model;
@@ -13,7 +14,7 @@ pub(crate) mod variable;
 pub use function::{Callable, Function, Recordings, function, run_functions_eagerly};
 pub use node::{Composite, Node};
 pub use recorder::{eagerly, is_recording, model_input};
-pub use scope::scope;
+pub use scope::{scope, scope_path};
 pub use structure::{Flat, Key, Returned, Structure};
 pub use tape::{Tape, custom_gradient, value_and_grad};
 pub use variable::Variable;

@@ -47,6 +47,11 @@ impl Drop for Leave {
     }
 }
 
+/// Path of the current scope, such as `model/dense_1`; nothing outside of any.
+pub fn scope_path() -> Option<Arc<str>> {
+    current().0
+}
+
 /// Path of the current scope, and the line on which its layer was made.
 pub(crate) fn current() -> (Option<Arc<str>>, Option<&'static Location<'static>>) {
     SCOPES.with_borrow(|scopes| match scopes.last() {

@@ -1,0 +1,146 @@
+//! Calling a layer: building it, keeping track of where one is, recording it in a model.
+
+use crate::layers::mode::training;
+use crate::layers::{Layer, state};
+use rushlight_core::trace::Composite;
+use rushlight_core::trace::model::record_composite;
+use rushlight_core::{DType, Tensor, eagerly, scope};
+use std::sync::Arc;
+
+/// What a layer can be called on: a tensor, a model's input, or several of them.
+pub trait Inputs {
+    /// The tensors in order.
+    fn tensors(&self) -> Vec<&Tensor>;
+}
+
+impl Inputs for Tensor {
+    fn tensors(&self) -> Vec<&Tensor> {
+        vec![self]
+    }
+}
+
+impl<T: Inputs + ?Sized> Inputs for &T {
+    fn tensors(&self) -> Vec<&Tensor> {
+        (**self).tensors()
+    }
+}
+
+impl<T: Inputs> Inputs for [T] {
+    fn tensors(&self) -> Vec<&Tensor> {
+        self.iter().flat_map(Inputs::tensors).collect()
+    }
+}
+
+impl<T: Inputs, const N: usize> Inputs for [T; N] {
+    fn tensors(&self) -> Vec<&Tensor> {
+        self.as_slice().tensors()
+    }
+}
+
+impl<T: Inputs> Inputs for Vec<T> {
+    fn tensors(&self) -> Vec<&Tensor> {
+        self.as_slice().tensors()
+    }
+}
+
+/// Layers applied from behind their input: `x.apply(BatchNormalization::new()).relu()`.
+pub trait Apply {
+    /// The output of the layer for this tensor: `layer.call(self)`. Takes the layer or a reference to it.
+    fn apply<By>(&self, layer: impl IntoLayer<By>) -> Tensor;
+}
+
+impl Apply for Tensor {
+    #[track_caller]
+    fn apply<By>(&self, layer: impl IntoLayer<By>) -> Tensor {
+        layer.call_on(self)
+    }
+}
+
+/// A layer, or a reference to one. `By` only tells the two apart.
+pub trait IntoLayer<By> {
+    #[doc(hidden)]
+    fn call_on(&self, x: &Tensor) -> Tensor;
+}
+
+#[doc(hidden)]
+pub struct ByValue;
+
+#[doc(hidden)]
+pub struct ByReference;
+
+impl<L: Layer> IntoLayer<ByValue> for L {
+    #[track_caller]
+    fn call_on(&self, x: &Tensor) -> Tensor {
+        self.call(x)
+    }
+}
+
+impl<L: Layer> IntoLayer<ByReference> for &L {
+    #[track_caller]
+    fn call_on(&self, x: &Tensor) -> Tensor {
+        (**self).call(x)
+    }
+}
+
+/// A layer's call as a node of a model.
+pub(crate) struct LayerCall {
+    pub(crate) layer: Arc<dyn Layer>,
+    name: Arc<str>,
+}
+
+impl Composite for LayerCall {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn call(&self, inputs: &[&Tensor]) -> Vec<Tensor> {
+        run(&*self.layer, inputs)
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// Calls a layer: builds it the first time, then computes, or records the call if the inputs are a model's.
+#[track_caller]
+pub(crate) fn run<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tensor> {
+    if let Some(carrier) = inputs.iter().find(|input| input.error().is_some()) {
+        return vec![(*carrier).clone()];
+    }
+    let state = layer.state();
+    let outer = state::active();
+    if let Some(outer) = &outer {
+        outer.adopt(state);
+    }
+    let name = state.name();
+    scope(&name, Some(state.made_at()), || {
+        if let Err(error) = state.build_once(inputs, |specs| layer.build_many(specs)) {
+            return vec![Tensor::carry(error)];
+        }
+        if outer.is_none() && inputs.iter().any(|input| input.is_of_model()) {
+            record(layer, name.clone(), inputs)
+        } else {
+            compute(layer, inputs)
+        }
+    })
+}
+
+#[track_caller]
+fn compute<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tensor> {
+    let state = layer.state();
+    let outputs = state.enter(DType::F32, || layer.forward_many(inputs));
+    state.note_outputs(&outputs);
+    outputs
+}
+
+/// Finds out the outputs' shapes by running the layer on the model's symbols, then records the call as one node.
+#[track_caller]
+fn record<L: Layer + ?Sized>(layer: &L, name: Arc<str>, inputs: &[&Tensor]) -> Vec<Tensor> {
+    let tried = training(false, || eagerly(|| compute(layer, inputs)));
+    if let Some(faulty) = tried.iter().find(|output| output.error().is_some()) {
+        return vec![faulty.clone(); tried.len()];
+    }
+    let specs = tried.iter().filter_map(|output| output.spec().ok().cloned()).collect();
+    record_composite(Arc::new(LayerCall { layer: layer.clone_layer(), name }), inputs, specs)
+}

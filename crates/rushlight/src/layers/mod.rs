@@ -1,0 +1,203 @@
+//! Layers: the [`Layer`] trait and the built-in ones, which have no privilege over those of your own.
+//!
+//! A layer is a plain struct with its hyper-parameters as fields, a [`LayerState`] (its name, and what it has
+//! built), and a [`Weight`] for each variable. It makes its weights in [`Layer::build`] when it is first called, and
+//! computes in [`Layer::forward`]. Layers that are fields of a layer need no registration: a layer called inside
+//! another one's `forward` belongs to it from then on, with its variables.
+//!
+//! ```
+//! use rushlight::prelude::*;
+//!
+//! /// Multiplies each feature by a learnt factor.
+//! #[derive(Clone)]
+//! struct Scale {
+//!     state: LayerState,
+//!     factor: Weight,
+//! }
+//!
+//! impl Scale {
+//!     #[track_caller]
+//!     fn new() -> Scale {
+//!         Scale { state: LayerState::new("Scale"), factor: Weight::new() }
+//!     }
+//! }
+//!
+//! impl Layer for Scale {
+//!     fn state(&self) -> &LayerState {
+//!         &self.state
+//!     }
+//!     fn build(&self, input: &Spec) -> Result<()> {
+//!         self.factor.make("factor", &input.dims[1..], &Initializer::Constant(2.0))
+//!     }
+//!     fn forward(&self, x: &Tensor) -> Tensor {
+//!         x * self.factor.read()
+//!     }
+//! }
+//!
+//! let scale = Scale::new();
+//! let y = scale.call(&Tensor::from([[1.0f32, 2.0, 3.0]]));
+//! assert_eq!(y.to_vec::<f32>()?, [2.0, 4.0, 6.0]);
+//! assert_eq!(scale.variables()[0].name(), "scale/factor");
+//! # Ok::<(), rushlight::Error>(())
+//! ```
+
+mod activation;
+mod batch_normalization;
+mod call;
+mod convolution;
+mod dense;
+mod dropout;
+mod merge;
+mod mode;
+mod pooling;
+mod reshape;
+mod state;
+
+pub use activation::{Activation, ReLU, Softmax, activations};
+pub use batch_normalization::BatchNormalization;
+pub use call::{Apply, Inputs, IntoLayer};
+pub use convolution::{Conv, Conv1d, Conv2d, Conv3d};
+pub use dense::Dense;
+pub use dropout::Dropout;
+pub use merge::{Add, Concatenate};
+pub use mode::{is_training, training};
+pub use pooling::{
+    AveragePooling1d, AveragePooling2d, AveragePooling3d, GlobalAveragePooling1d, GlobalAveragePooling2d,
+    GlobalAveragePooling3d, GlobalMaxPooling1d, GlobalMaxPooling2d, GlobalMaxPooling3d, MaxPooling1d,
+    MaxPooling2d, MaxPooling3d,
+};
+pub use reshape::{Flatten, Identity, Reshape, ZeroPadding2d};
+pub use state::{LayerState, Weight, reset_names};
+
+pub(crate) use call::LayerCall;
+
+use rushlight_core::{Error, ErrorKind, Result, Spec, Tensor, Variable};
+use std::sync::Arc;
+
+/// A part of a model: variables, and a computation with them.
+///
+/// Implement [`Layer::state`] and [`Layer::forward`], and [`Layer::build`] if there are weights (the `_many`
+/// versions instead for layers with several inputs or outputs); derive `Clone`, whose copies share their weights.
+/// Users call a layer with [`Layer::call`] or [`Apply::apply`], on eager tensors, on tensors of a recorded function
+/// and on the inputs of a model alike. The module's page shows a layer of your own.
+pub trait Layer: CloneLayer + Send + Sync + 'static {
+    /// The layer's name, variables and inner layers.
+    fn state(&self) -> &LayerState;
+
+    /// Makes the weights, given the input's shape and dtype; called once, before the first `forward`.
+    fn build(&self, input: &Spec) -> Result<()> {
+        let _ = input;
+        Ok(())
+    }
+
+    /// Computes the output from the input. Called through [`Layer::call`], which builds the layer first.
+    ///
+    /// What depends on training asks [`is_training`]; variables are to be assigned while training only.
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let rule = "the layer must implement forward or forward_many";
+        let got = x.spec().map(|spec| vec![spec.clone()]).unwrap_or_default();
+        Tensor::carry(Error::with_inputs(ErrorKind::Value, &*self.state().name(), rule, got))
+    }
+
+    /// As [`Layer::build`], for a layer with several inputs.
+    fn build_many(&self, inputs: &[Spec]) -> Result<()> {
+        inputs.first().map_or(Ok(()), |input| self.build(input))
+    }
+
+    /// As [`Layer::forward`], for a layer with several inputs or outputs.
+    #[track_caller]
+    fn forward_many(&self, inputs: &[&Tensor]) -> Vec<Tensor> {
+        match inputs {
+            [x] => vec![self.forward(x)],
+            _ => {
+                let got = inputs.iter().filter_map(|input| input.spec().ok().cloned()).collect();
+                let rule = format!("the layer takes one input, not {}", inputs.len());
+                let error = Error::with_inputs(ErrorKind::Value, &*self.state().name(), rule, got);
+                vec![Tensor::carry(error)]
+            }
+        }
+    }
+
+    /// The output of the layer for these inputs: a tensor, or several (`layer.call([&a, &b])`).
+    ///
+    /// Builds the layer if this is its first call. The result carries an error if the inputs do not fit.
+    #[track_caller]
+    fn call(&self, inputs: impl Inputs) -> Tensor
+    where
+        Self: Sized,
+    {
+        let mut outputs = call::run(self, &inputs.tensors());
+        match outputs.len() {
+            1 => outputs.remove(0),
+            count => {
+                let rule = format!("the layer has {count} outputs: call it with call_many");
+                Tensor::carry(Error::new(ErrorKind::Value, &*self.state().name(), rule))
+            }
+        }
+    }
+
+    /// The outputs of a layer that may have several.
+    #[track_caller]
+    fn call_many(&self, inputs: impl Inputs) -> Vec<Tensor>
+    where
+        Self: Sized,
+    {
+        call::run(self, &inputs.tensors())
+    }
+
+    /// The same layer under this name, instead of one made from its type (`dense`, `dense_1`, …).
+    fn named(self, name: impl Into<String>) -> Self
+    where
+        Self: Sized,
+    {
+        self.state().set_name(name);
+        self
+    }
+
+    /// All variables, inner layers' included: first the layer's own, in the order in which it made them.
+    ///
+    /// Empty until the layer has been built by its first call.
+    fn variables(&self) -> Vec<Variable> {
+        self.state().variables()
+    }
+
+    /// The variables that optimizers should update.
+    fn trainable_variables(&self) -> Vec<Variable> {
+        self.variables().into_iter().filter(Variable::is_trainable).collect()
+    }
+
+    /// Freezes the layer and what is inside (`false`), or lets it train again.
+    ///
+    /// A frozen batch normalization uses its moving statistics even while training.
+    fn set_trainable(&self, trainable: bool) {
+        self.state().set_trainable(trainable);
+    }
+}
+
+/// How a layer behind a reference is kept: implemented for every layer that is `Clone`.
+pub trait CloneLayer {
+    #[doc(hidden)]
+    fn clone_layer(&self) -> Arc<dyn Layer>;
+}
+
+impl<L: Layer + Clone> CloneLayer for L {
+    fn clone_layer(&self) -> Arc<dyn Layer> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Layer for Arc<dyn Layer> {
+    fn state(&self) -> &LayerState {
+        (**self).state()
+    }
+
+    fn build_many(&self, inputs: &[Spec]) -> Result<()> {
+        (**self).build_many(inputs)
+    }
+
+    #[track_caller]
+    fn forward_many(&self, inputs: &[&Tensor]) -> Vec<Tensor> {
+        (**self).forward_many(inputs)
+    }
+}

@@ -1,0 +1,319 @@
+//! What every layer keeps besides its hyper-parameters: name, place, variables and inner layers.
+
+use crate::initializers::Initializer;
+use rushlight_core::trace::scope_path;
+use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Tensor, Variable, eagerly};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// The part that all layers have in common; a field of each of them. Clones share it: they are the same layer.
+#[derive(Clone)]
+pub struct LayerState(Arc<Shared>);
+
+struct Shared {
+    class: &'static str,
+    made_at: &'static Location<'static>,
+    built: AtomicBool,
+    trainable: AtomicBool,
+    contents: Mutex<Contents>,
+    building: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Contents {
+    name: Option<Arc<str>>,
+    /// Given by the user, not made from the class.
+    is_named: bool,
+    weights: Vec<Own>,
+    inner: Vec<LayerState>,
+    outputs: Vec<Spec>,
+}
+
+struct Own {
+    variable: Variable,
+    /// Made to be trained; a moving statistic is not.
+    trains: bool,
+}
+
+thread_local! {
+    /// How many layers of each class have been named on this thread.
+    static COUNTERS: RefCell<HashMap<String, usize>> = RefCell::new(HashMap::new());
+    /// The layers being built or computed, outermost first.
+    static ACTIVE: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Frame {
+    state: LayerState,
+    /// Of the weights that the layer makes now.
+    dtype: DType,
+}
+
+impl LayerState {
+    /// The state of a new layer; `class` is its type's name (`Dense`), from which it gets its own (`dense_1`).
+    ///
+    /// Remembers the caller's line for error messages: make constructors of layers `#[track_caller]`.
+    #[track_caller]
+    pub fn new(class: &'static str) -> LayerState {
+        LayerState(Arc::new(Shared {
+            class,
+            made_at: Location::caller(),
+            built: AtomicBool::new(false),
+            trainable: AtomicBool::new(true),
+            contents: Mutex::default(),
+            building: Mutex::new(()),
+        }))
+    }
+
+    /// The type's name, such as `Conv2d`.
+    pub fn class(&self) -> &'static str {
+        self.0.class
+    }
+
+    /// The line on which the layer was made.
+    pub fn made_at(&self) -> &'static Location<'static> {
+        self.0.made_at
+    }
+
+    /// The layer's name: as given, or made on first use from its class and a count, per thread.
+    pub fn name(&self) -> Arc<str> {
+        self.lock().name.get_or_insert_with(|| next_name(self.0.class).into()).clone()
+    }
+
+    /// Gives the layer a name of your own.
+    pub fn set_name(&self, name: impl Into<String>) {
+        let mut contents = self.lock();
+        contents.name = Some(name.into().into());
+        contents.is_named = true;
+    }
+
+    /// The name, if it was given and not made from the class.
+    pub(crate) fn given_name(&self) -> Option<Arc<str>> {
+        let contents = self.lock();
+        contents.name.clone().filter(|_| contents.is_named)
+    }
+
+    /// Whether the weights have been made.
+    pub fn is_built(&self) -> bool {
+        self.0.built.load(Ordering::Acquire)
+    }
+
+    /// Whether the layer itself has not been frozen.
+    pub fn is_trainable(&self) -> bool {
+        self.0.trainable.load(Ordering::Relaxed)
+    }
+
+    /// As [`Layer::set_trainable`](crate::layers::Layer::set_trainable).
+    pub fn set_trainable(&self, trainable: bool) {
+        self.0.trainable.store(trainable, Ordering::Relaxed);
+        let inner = {
+            let contents = self.lock();
+            contents.weights.iter().for_each(|own| own.variable.set_trainable(trainable && own.trains));
+            contents.inner.clone()
+        };
+        inner.iter().for_each(|layer| layer.set_trainable(trainable));
+    }
+
+    /// The layer's own variables, without those of inner layers.
+    pub fn weights(&self) -> Vec<Variable> {
+        self.lock().weights.iter().map(|own| own.variable.clone()).collect()
+    }
+
+    /// The layers inside this one, in the order of their first calls.
+    pub fn inner_layers(&self) -> Vec<LayerState> {
+        self.lock().inner.clone()
+    }
+
+    /// The layer's own variables, then those of inner layers; each once.
+    pub fn variables(&self) -> Vec<Variable> {
+        let mut found = Vec::new();
+        self.collect_variables(&mut found);
+        let mut seen = std::collections::HashSet::new();
+        found.retain(|variable| seen.insert(variable.id()));
+        found
+    }
+
+    fn collect_variables(&self, into: &mut Vec<Variable>) {
+        let inner = {
+            let contents = self.lock();
+            into.extend(contents.weights.iter().map(|own| own.variable.clone()));
+            contents.inner.clone()
+        };
+        inner.iter().for_each(|layer| layer.collect_variables(into));
+    }
+
+    /// Shapes and dtypes that the first call gave, if there has been one.
+    pub(crate) fn first_outputs(&self) -> Vec<Spec> {
+        self.lock().outputs.clone()
+    }
+
+    pub(crate) fn note_outputs(&self, outputs: &[Tensor]) {
+        let mut contents = self.lock();
+        if contents.outputs.is_empty() {
+            contents.outputs = outputs.iter().filter_map(|output| output.spec().ok().cloned()).collect();
+        }
+    }
+
+    /// Whether both are handles of the same layer.
+    pub(crate) fn is(&self, other: &LayerState) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Takes a layer in, unless it is inside already.
+    pub(crate) fn adopt(&self, layer: &LayerState) {
+        let mut contents = self.lock();
+        if !contents.inner.iter().any(|known| known.is(layer)) {
+            contents.inner.push(layer.clone());
+        }
+    }
+
+    /// Runs the layer's `build` unless it has been run; what fails leaves nothing behind.
+    pub(crate) fn build_once(&self, inputs: &[&Tensor], build: impl FnOnce(&[Spec]) -> Result<()>) -> Result<()> {
+        if self.is_built() {
+            return Ok(());
+        }
+        let _turn = self.0.building.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_built() {
+            return Ok(());
+        }
+        let specs = inputs.iter().map(|input| input.spec().cloned()).collect::<Result<Vec<Spec>>>()?;
+        let dtype = specs.first().map(|spec| spec.dtype).filter(|dtype| dtype.is_float()).unwrap_or(DType::F32);
+        let built = self.enter(dtype, || eagerly(|| build(&specs)));
+        match built {
+            Ok(()) => self.0.built.store(true, Ordering::Release),
+            Err(_) => self.lock().weights.clear(),
+        }
+        built
+    }
+
+    /// Runs `body` as a part of this layer: layers called inside belong to it.
+    pub(crate) fn enter<R>(&self, dtype: DType, body: impl FnOnce() -> R) -> R {
+        ACTIVE.with_borrow_mut(|active| active.push(Frame { state: self.clone(), dtype }));
+        let _leave = Leave;
+        body()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.0.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        ACTIVE.with_borrow_mut(|active| active.pop());
+    }
+}
+
+/// The layer that is being built or computed on this thread, the innermost one.
+pub(crate) fn active() -> Option<LayerState> {
+    ACTIVE.with_borrow(|active| active.last().map(|frame| frame.state.clone()))
+}
+
+/// Starts the counting of layer names (`dense`, `dense_1`, …) on this thread anew.
+pub fn reset_names() {
+    COUNTERS.with_borrow_mut(HashMap::clear);
+}
+
+fn next_name(class: &str) -> String {
+    let base = snake_case(class);
+    COUNTERS.with_borrow_mut(|counters| {
+        let count = counters.entry(base.clone()).or_insert(0);
+        *count += 1;
+        if *count == 1 { base } else { format!("{base}_{}", *count - 1) }
+    })
+}
+
+/// `BatchNormalization` as `batch_normalization`, `Conv2d` as `conv2d`: by Keras's rule.
+pub(crate) fn snake_case(class: &str) -> String {
+    let letters: Vec<char> = class.chars().collect();
+    let mut name = String::new();
+    for (i, &letter) in letters.iter().enumerate() {
+        let before = i.checked_sub(1).map(|i| letters[i]);
+        let ends_lower = before.is_some_and(char::is_lowercase);
+        let starts_word = before.is_some() && letters.get(i + 1).is_some_and(|next| next.is_lowercase());
+        if letter.is_uppercase() && (ends_lower || starts_word) {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+/// A slot for a variable of a layer: empty until the layer is built. Clones share it.
+#[derive(Clone, Default)]
+pub struct Weight(Arc<RwLock<Option<Variable>>>);
+
+impl Weight {
+    /// An empty slot.
+    pub fn new() -> Weight {
+        Weight::default()
+    }
+
+    /// Makes the variable, to be called in [`Layer::build`](crate::layers::Layer::build): it belongs to the layer
+    /// that is being built, is named below it, and has the dtype of its input (`f32` if that is not a float).
+    ///
+    /// # Errors
+    /// If no layer is being built, if a size is open (the batch axis), or if the initializer does not fit.
+    #[track_caller]
+    pub fn make(&self, name: &str, dims: &[usize], initializer: &Initializer) -> Result<()> {
+        self.make_variable(name, dims, initializer, true)
+    }
+
+    /// As [`Weight::make`], for what is not trained: moving statistics, counters.
+    #[track_caller]
+    pub fn make_untrainable(&self, name: &str, dims: &[usize], initializer: &Initializer) -> Result<()> {
+        self.make_variable(name, dims, initializer, false)
+    }
+
+    #[track_caller]
+    fn make_variable(&self, name: &str, dims: &[usize], initializer: &Initializer, trainable: bool) -> Result<()> {
+        let frame = ACTIVE.with_borrow(|active| {
+            let frozen = active.iter().any(|frame| !frame.state.is_trainable());
+            active.last().map(|frame| (frame.state.clone(), frame.dtype, frozen))
+        });
+        let Some((state, dtype, frozen)) = frame else {
+            return Err(Error::new(ErrorKind::Value, "Weight::make", "a layer must be building: call it in `build`"));
+        };
+        let path = scope_path().unwrap_or_else(|| state.name());
+        let variable = Variable::new(format!("{path}/{name}"), &initializer.tensor(dims, dtype))?;
+        variable.set_trainable(trainable && !frozen);
+        state.lock().weights.push(Own { variable: variable.clone(), trains: trainable });
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(variable);
+        Ok(())
+    }
+
+    /// The variable, once the layer is built.
+    pub fn variable(&self) -> Option<Variable> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The value; carries an error if the layer has not been built.
+    #[track_caller]
+    pub fn read(&self) -> Tensor {
+        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(variable) => variable.read(),
+            None => Tensor::carry(unbuilt()),
+        }
+    }
+
+    /// Sets the value.
+    ///
+    /// # Errors
+    /// As [`Variable::assign`], and if the layer has not been built.
+    #[track_caller]
+    pub fn assign(&self, value: &Tensor) -> Result<()> {
+        match self.variable() {
+            Some(variable) => variable.assign(value),
+            None => Err(unbuilt()),
+        }
+    }
+}
+
+#[track_caller]
+fn unbuilt() -> Error {
+    Error::new(ErrorKind::Value, "Weight::read", "the layer must be built first, by calling it")
+}

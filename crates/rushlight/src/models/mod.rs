@@ -1,0 +1,80 @@
+//! Models: layers put together, with everything to train, run, describe and save them.
+
+mod functional;
+mod sequential;
+mod summary;
+
+pub use functional::Input;
+pub use sequential::Sequential;
+
+use crate::layers::{Inputs, Layer, LayerState};
+use functional::Functional;
+use rushlight_core::{Result, Spec, Tensor};
+use std::sync::Arc;
+
+/// A layer with everything to train, run, describe and save it.
+///
+/// Made from symbolic inputs and outputs ([`Model::new`]), from a [`Sequential`], or from any layer of your own
+/// ([`Model::from_layer`]). A model is a layer itself and can be called inside of another one.
+///
+/// ```
+/// use rushlight::prelude::*;
+/// let image = Input::new([8, 8, 3]);
+/// let x = Conv2d::new(4, 3).padding(Same).call(&image).relu();
+/// let y = Conv2d::new(4, 3).padding(Same).call(&x);
+/// let logits = (x + y).apply(GlobalAveragePooling2d::new()).apply(Dense::new(10));
+/// let model = Model::new(&image, &logits)?;
+/// assert_eq!(model.call(&Tensor::zeros([2, 8, 8, 3], DType::F32)).shape()?, [2, 10]);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Model {
+    layer: Arc<dyn Layer>,
+    /// What a functional model is made of, for the summary.
+    functional: Option<Functional>,
+}
+
+impl Model {
+    /// The model that leads from inputs to outputs: one tensor or several each.
+    ///
+    /// # Errors
+    /// If a layer call between them failed, if an output does not depend on inputs, or depends on an [`Input`] that
+    /// is not listed.
+    #[track_caller]
+    pub fn new(inputs: impl Inputs, outputs: impl Inputs) -> Result<Model> {
+        Ok(Model::from_functional(Functional::new(&inputs.tensors(), &outputs.tensors())?))
+    }
+
+    pub(crate) fn from_functional(functional: Functional) -> Model {
+        Model { layer: Arc::new(functional.clone()), functional: Some(functional) }
+    }
+
+    /// A model whose computation is that of a layer: one of your own that calls others, for instance.
+    pub fn from_layer(layer: impl Layer) -> Model {
+        Model { layer: layer.clone_layer(), functional: None }
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> Arc<str> {
+        self.layer.state().name()
+    }
+
+    pub(crate) fn functional(&self) -> Option<&Functional> {
+        self.functional.as_ref()
+    }
+}
+
+impl Layer for Model {
+    fn state(&self) -> &LayerState {
+        self.layer.state()
+    }
+
+    fn build_many(&self, inputs: &[Spec]) -> Result<()> {
+        self.layer.build_many(inputs)
+    }
+
+    #[track_caller]
+    fn forward_many(&self, inputs: &[&Tensor]) -> Vec<Tensor> {
+        self.layer.forward_many(inputs)
+    }
+}
