@@ -87,7 +87,9 @@ impl Recordings {
         if is_recording() || tape::is_active() || RUN_EAGERLY.get() || holds_symbols(&arguments) {
             return scope(self.name, None, || body(arguments.tensors));
         }
-        arguments.argument("mode").identity("ambient key", ambient::current());
+        if ambient::current() != 0 {
+            arguments.argument("mode").identity("mode", ambient::current());
+        }
         R::from_result(self.call_recorded(arguments, body, called_from))
     }
 
