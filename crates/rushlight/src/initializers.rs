@@ -110,3 +110,16 @@ impl Initializer {
         }
     }
 }
+
+fn uniform(dims: &[usize], dtype: DType, low: f64, high: f64) -> Tensor {
+    let n: usize = dims.iter().product();
+    let mut s = next_seed();
+    let v: Vec<f32> = (0..n).map(|_| { s = mix(s); (low + (high - low) * ((s >> 11) as f64 / (1u64 << 53) as f64)) as f32 }).collect();
+    Tensor::new(&v, dims).cast(dtype)
+}
+fn normal(dims: &[usize], dtype: DType, mean: f64, stddev: f64) -> Tensor {
+    uniform(dims, dtype, mean - stddev, mean + stddev)
+}
+fn truncated_normal(dims: &[usize], dtype: DType, mean: f64, stddev: f64) -> Tensor {
+    normal(dims, dtype, mean, stddev)
+}

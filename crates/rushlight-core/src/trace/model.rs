@@ -199,17 +199,17 @@ impl ModelGraph {
         for (input, (name, declared)) in inputs.iter().zip(&self.inputs) {
             let got = input.spec()?;
             let fits = got.rank() == declared.rank()
-                && got.dims.iter().zip(&declared.dims).all(|(&size, &wanted)| {
-                    if is_open(wanted) { *batch.get_or_insert(size) == size } else { size == wanted }
-                });
+                && got.dims.iter().zip(&declared.dims).all(|(&size, &want)| is_open(want) || size == want);
             if !fits {
-                let rule = match batch {
-                    Some(batch) => format!(
-                        "input `{name}` must be {declared} with the same batch size in all inputs (here {batch})"
-                    ),
-                    None => format!("input `{name}` must be {declared}"),
-                };
-                return Err(model_error(&rule, vec![got.clone()]));
+                return Err(model_error(&format!("input `{name}` must be {declared}"), vec![got.clone()]));
+            }
+            let open = got.dims.iter().zip(&declared.dims).filter(|(_, want)| is_open(**want));
+            for (&size, _) in open {
+                let first = *batch.get_or_insert(size);
+                if first != size {
+                    let rule = format!("all inputs must have the same batch size: {first} and {size} differ");
+                    return Err(model_error(&rule, inputs.iter().flat_map(|x| x.known_spec().cloned()).collect()));
+                }
             }
             accepted.push(input.cast(declared.dtype));
         }
@@ -347,7 +347,10 @@ mod tests {
         let graph = ModelGraph::new(&[&a, &b], &[&sum]).unwrap();
         let (two, three) = (Tensor::zeros([2, 4], DType::F32), Tensor::zeros([3, 4], DType::F32));
         let uneven = graph.run(&[&two, &three])[0].check().err().unwrap();
-        assert!(uneven.to_string().contains("input `b` must be f32[batch, 4]"), "{uneven}");
+        assert!(uneven.to_string().contains("the same batch size: 2 and 3 differ"), "{uneven}");
+        let wide = Tensor::zeros([2, 5], DType::F32);
+        let wrong = graph.run(&[&two, &wide])[0].check().err().unwrap();
+        assert!(wrong.to_string().contains("input `b` must be f32[batch, 4]: got [2, 5]"), "{wrong}");
         let value = ModelGraph::new(&[&a], &[&two]).err().unwrap();
         assert!(value.to_string().contains("each output of a model must be"), "{value}");
     }

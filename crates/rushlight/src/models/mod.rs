@@ -4,8 +4,10 @@ mod functional;
 mod sequential;
 mod summary;
 
+
 pub use functional::Input;
 pub use sequential::Sequential;
+pub use summary::{Summary, SummaryRow};
 
 use crate::layers::{Inputs, Layer, LayerState};
 use functional::Functional;
