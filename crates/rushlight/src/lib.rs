@@ -14,12 +14,12 @@ mod testing;
 
 /// What most programs need: `use rushlight::prelude::*;`.
 pub mod prelude {
-    pub use crate::initializers::{Initializer, set_seed};
+    pub use crate::initializers::Initializer;
     pub use crate::layers::*;
     pub use crate::models::{Input, Model, Sequential};
     pub use rushlight_core::Padding::{Same, Valid};
     pub use rushlight_core::{
-        DType, Error, Padding, Result, Spec, Structure, Tape, Tensor, Variable, concat, eagerly, function, stack,
-        value_and_grad, where_,
+        DType, Error, Padding, Result, Spec, Structure, Tape, Tensor, Variable, concat, eagerly, function,
+        random, stack, value_and_grad, where_,
     };
 }

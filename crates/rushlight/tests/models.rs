@@ -169,7 +169,8 @@ fn errors_name_the_line_and_the_layer() {
     assert!(error.starts_with("[conv2d] "), "{error}");
     assert!(error.ends_with(&format!("({}:{line}, in wide)", file!())), "{error}");
 
-    let model = Sequential::new().add(Flatten::new()).add(Dense::new(3)).model([4, 4, 3]).unwrap().named("net");
+    let model =
+        Sequential::new().add(Flatten::new()).add(Dense::new(3)).model([4, 4, 3]).unwrap().named("net");
     let error = model.call(&Tensor::zeros([2, 4, 4, 1], DType::F32)).check().err().unwrap().to_string();
     assert!(error.contains("must be f32[batch, 4, 4, 3]: got [2, 4, 4, 1]"), "{error}");
     assert!(error.ends_with("in net)"), "{error}");
@@ -178,5 +179,8 @@ fn errors_name_the_line_and_the_layer() {
     let dense = Dense::new(3);
     dense.call(&Tensor::zeros([2, 4], DType::F32)).check().unwrap();
     let error = dense.call(&Tensor::zeros([2, 5], DType::F32)).check().err().unwrap().to_string();
-    assert!(error.contains("[matmul] the last axis") && error.contains(&format!("{}:{line}", file!())), "{error}");
+    assert!(
+        error.contains("[matmul] the last axis") && error.contains(&format!("{}:{line}", file!())),
+        "{error}"
+    );
 }

@@ -208,7 +208,10 @@ impl ModelGraph {
                 let first = *batch.get_or_insert(size);
                 if first != size {
                     let rule = format!("all inputs must have the same batch size: {first} and {size} differ");
-                    return Err(model_error(&rule, inputs.iter().flat_map(|x| x.known_spec().cloned()).collect()));
+                    return Err(model_error(
+                        &rule,
+                        inputs.iter().flat_map(|x| x.known_spec().cloned()).collect(),
+                    ));
                 }
             }
             accepted.push(input.cast(declared.dtype));

@@ -3,8 +3,8 @@
 //! Source: Huang, Liu, van der Maaten and Weinberger, Densely Connected Convolutional Networks, CVPR 2017.
 
 use crate::layers::{
-    Apply, AveragePooling2d, BatchNormalization, Concatenate, Conv2d, Dense, Dropout, GlobalAveragePooling2d, Layer,
-    MaxPooling2d, ReLU, ZeroPadding2d,
+    Apply, AveragePooling2d, BatchNormalization, Concatenate, Conv2d, Dense, Dropout, GlobalAveragePooling2d,
+    Layer, MaxPooling2d, ReLU, ZeroPadding2d,
 };
 use crate::models::{Input, Model};
 use rushlight_core::{Error, ErrorKind, Padding, Result, Tensor};

@@ -118,7 +118,12 @@ impl Layer for BatchNormalization {
     fn build(&self, input: &Spec) -> Result<()> {
         let Some(axis) = self.channel_axis(input.rank()) else {
             let rule = format!("the input must have a batch axis and an axis {} of channels", self.axis);
-            return Err(Error::with_inputs(ErrorKind::Shape, "batch_normalization", rule, vec![input.clone()]));
+            return Err(Error::with_inputs(
+                ErrorKind::Shape,
+                "batch_normalization",
+                rule,
+                vec![input.clone()],
+            ));
         };
         let channels = &input.dims[axis..=axis];
         if self.scale {

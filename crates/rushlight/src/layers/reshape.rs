@@ -32,7 +32,9 @@ impl Layer for Flatten {
     fn forward(&self, x: &Tensor) -> Tensor {
         match x.shape() {
             Ok([batch, features @ ..]) => x.reshape_to(&[*batch, features.iter().product()]),
-            Ok([]) => Tensor::carry(Error::new(ErrorKind::Shape, "flatten", "the input must have a batch axis")),
+            Ok([]) => {
+                Tensor::carry(Error::new(ErrorKind::Shape, "flatten", "the input must have a batch axis"))
+            }
             Err(error) => Tensor::carry(error),
         }
     }
@@ -64,7 +66,11 @@ impl Layer for Reshape {
             Ok(dims) => dims,
             Err(error) => return Tensor::carry(error),
         }) else {
-            return Tensor::carry(Error::new(ErrorKind::Shape, "reshape", "the input must have a batch axis"));
+            return Tensor::carry(Error::new(
+                ErrorKind::Shape,
+                "reshape",
+                "the input must have a batch axis",
+            ));
         };
         let available: usize = features.iter().product();
         let known: usize = self.dims.iter().filter(|&&dim| dim >= 0).map(|&dim| dim as usize).product();

@@ -170,7 +170,11 @@ impl LayerState {
     }
 
     /// Runs the layer's `build` unless it has been run; what fails leaves nothing behind.
-    pub(crate) fn build_once(&self, inputs: &[&Tensor], build: impl FnOnce(&[Spec]) -> Result<()>) -> Result<()> {
+    pub(crate) fn build_once(
+        &self,
+        inputs: &[&Tensor],
+        build: impl FnOnce(&[Spec]) -> Result<()>,
+    ) -> Result<()> {
         if self.is_built() {
             return Ok(());
         }
@@ -179,7 +183,8 @@ impl LayerState {
             return Ok(());
         }
         let specs = inputs.iter().map(|input| input.spec().cloned()).collect::<Result<Vec<Spec>>>()?;
-        let dtype = specs.first().map(|spec| spec.dtype).filter(|dtype| dtype.is_float()).unwrap_or(DType::F32);
+        let dtype =
+            specs.first().map(|spec| spec.dtype).filter(|dtype| dtype.is_float()).unwrap_or(DType::F32);
         let built = self.enter(dtype, || eagerly(|| build(&specs)));
         match built {
             Ok(()) => self.0.built.store(true, Ordering::Release),
@@ -270,13 +275,23 @@ impl Weight {
     }
 
     #[track_caller]
-    fn make_variable(&self, name: &str, dims: &[usize], initializer: &Initializer, trainable: bool) -> Result<()> {
+    fn make_variable(
+        &self,
+        name: &str,
+        dims: &[usize],
+        initializer: &Initializer,
+        trainable: bool,
+    ) -> Result<()> {
         let frame = ACTIVE.with_borrow(|active| {
             let frozen = active.iter().any(|frame| !frame.state.is_trainable());
             active.last().map(|frame| (frame.state.clone(), frame.dtype, frozen))
         });
         let Some((state, dtype, frozen)) = frame else {
-            return Err(Error::new(ErrorKind::Value, "Weight::make", "a layer must be building: call it in `build`"));
+            return Err(Error::new(
+                ErrorKind::Value,
+                "Weight::make",
+                "a layer must be building: call it in `build`",
+            ));
         };
         let path = scope_path().unwrap_or_else(|| state.name());
         let variable = Variable::new(format!("{path}/{name}"), &initializer.tensor(dims, dtype))?;

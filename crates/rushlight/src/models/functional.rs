@@ -6,7 +6,6 @@ use rushlight_core::trace::model::{ModelGraph, Step};
 use rushlight_core::trace::model_input;
 use rushlight_core::{DType, Result, Spec, Tensor};
 use std::ops::Deref;
-use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
 /// A symbolic input of a model, on which layers and ops are called as on any tensor; its batch axis is open.

@@ -4,7 +4,6 @@ mod functional;
 mod sequential;
 mod summary;
 
-
 pub use functional::Input;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};

@@ -3,8 +3,8 @@
 use crate::layers::{Layer, LayerState};
 use crate::models::Model;
 use crate::models::functional::{Functional, layer_of};
-use rushlight_core::trace::model::Source;
 use rushlight_core::tensor::display_dims;
+use rushlight_core::trace::model::Source;
 use rushlight_core::{Spec, Variable};
 use std::collections::HashMap;
 use std::fmt;
@@ -83,7 +83,11 @@ fn rows_of_graph(functional: &Functional) -> Vec<SummaryRow> {
     let mut ops: HashMap<&str, usize> = HashMap::new();
     for step in graph.steps() {
         // A constant that an op brings along, such as the 0 of a ReLU, is no row of its own.
-        if !step.inputs().iter().any(|source| matches!(source, Source::Slot(slot) if name_of_slot.contains_key(slot))) {
+        if !step
+            .inputs()
+            .iter()
+            .any(|source| matches!(source, Source::Slot(slot) if name_of_slot.contains_key(slot)))
+        {
             continue;
         }
         let layer = layer_of(step);
@@ -204,7 +208,11 @@ impl fmt::Display for Summary {
         writeln!(formatter, "  trainable: {}", grouped(self.trainable_parameters))?;
         writeln!(formatter, "  not trainable: {}", grouped(self.other_parameters))?;
         if let Some((batch, bytes)) = self.training_step {
-            writeln!(formatter, "Memory of one training step of {batch} examples: {}", readable_bytes(bytes))?;
+            writeln!(
+                formatter,
+                "Memory of one training step of {batch} examples: {}",
+                readable_bytes(bytes)
+            )?;
         }
         Ok(())
     }
