@@ -1,16 +1,13 @@
 //! The loops that do the arithmetic.
 
 mod axes;
-#[allow(dead_code)]
 pub(crate) mod conv;
 #[allow(dead_code)]
 pub(crate) mod conv_lanes;
-#[allow(dead_code)]
 pub(crate) mod dot;
 mod elementwise;
 #[allow(dead_code)]
 pub(crate) mod fused;
-#[allow(dead_code)]
 pub(crate) mod gemm;
 mod index;
 mod layout;
@@ -28,8 +25,8 @@ mod sort;
 #[cfg(test)]
 mod testing;
 mod view;
-#[allow(dead_code)]
 pub(crate) mod widen;
+pub(crate) mod window;
 
 use crate::cpu::buffer::{View, ViewMut};
 use crate::ops::Op;
@@ -60,6 +57,9 @@ pub(crate) fn run(op: &Op, inputs: &[View], outputs: &mut [ViewMut]) {
         Op::Sort(op) => sort::run(op, inputs, outputs),
         Op::Iota(op) => index::iota(op, &mut outputs[0]),
         Op::Random(op) => random::run(op, inputs, &mut outputs[0]),
-        _ => unreachable!("the kernel of {op:?} is on its way"),
+        Op::Window(op) => window::run(op, inputs, outputs),
+        Op::WindowSumGradient(op, _) => window::run_sum_gradient(op, inputs, outputs),
+        Op::WindowMaxGradient(op) => window::run_max_gradient(op, inputs, outputs),
+        Op::WindowMaxSelect(op) => window::run_max_select(op, inputs, outputs),
     }
 }

@@ -3,6 +3,7 @@
 use crate::cpu::buffer::{View, ViewMut};
 use crate::tensor::{DType, Element};
 use half::{bf16, f16};
+use std::borrow::Cow;
 
 /// A contiguous copy of a view of `f16` or `bf16` as `f32`.
 pub(crate) fn widen(view: &View) -> Vec<f32> {
@@ -23,8 +24,13 @@ pub(crate) fn narrow(values: &[f32], output: &mut ViewMut) {
 }
 
 /// The elements of a view in row-major order.
-pub(crate) fn to_vec<T: Element>(view: &View) -> Vec<T> {
+fn to_vec<T: Element>(view: &View) -> Vec<T> {
     gather::<T, T>(view)
+}
+
+/// The elements of a view in row-major order, copied only if they are stored otherwise.
+pub(crate) fn dense<'a, T: Element>(view: &View<'a>) -> Cow<'a, [T]> {
+    if view.is_contiguous() { Cow::Borrowed(view.slice()) } else { Cow::Owned(to_vec(view)) }
 }
 
 /// The elements of a view in row-major order, converted.

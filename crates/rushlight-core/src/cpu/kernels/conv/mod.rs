@@ -8,7 +8,7 @@ mod depthwise;
 mod geometry;
 
 use super::gemm::{Matrix, TASK_WORK, Target, gemm};
-use super::widen::{narrow, to_vec, widen};
+use super::widen::{dense, narrow, widen};
 use crate::cpu::buffer::{View, ViewMut};
 use crate::cpu::isa::Isa;
 use crate::cpu::scratch::with_scratch;
@@ -17,7 +17,6 @@ use crate::cpu::vector::Real;
 use crate::ops::convolution::Convolution;
 use crate::tensor::DType;
 use geometry::{Gather, Geometry, OUTSIDE};
-use std::borrow::Cow;
 use std::ops::Range;
 
 /// Items of gathered source that a tile holds: a part of the second-level cache.
@@ -74,11 +73,6 @@ fn run_with(isa: Isa, product: Product, conv: &Convolution, inputs: &[View], out
         }
         other => unreachable!("a convolution of {other}"),
     }
-}
-
-/// The elements of a view in row-major order, copied only if they are stored otherwise.
-fn dense<'a, T: Real>(view: &View<'a>) -> Cow<'a, [T]> {
-    if view.is_contiguous() { Cow::Borrowed(view.slice()) } else { Cow::Owned(to_vec(view)) }
 }
 
 fn compute<T: Real>(
