@@ -114,7 +114,7 @@ def train(config, weights, settings, steps, images, labels, floats):
         seen["losses"].append(float(loss))
         if i == 0:
             seen["gradients"] = [g.numpy() for g in gradients]
-    seen["weights"] = [w.numpy() for w in model.weights]
+    seen["weights_after"] = [w.numpy() for w in model.weights]
     seen["predictions_after"] = model(images[0], training=False).numpy()
     return seen
 
@@ -134,7 +134,7 @@ def tolerances(truth, others):
         )
 
     losses = np.abs(np.array([other["losses"] for other in others]) - truth["losses"]).max(0)
-    allowed = {part: 4 * farthest(part) for part in ("gradients", "weights", "predictions_before", "predictions_after")}
+    allowed = {part: 4 * farthest(part) for part in ("gradients", "weights_after", "predictions_before", "predictions_after")}
     return allowed | {"losses": [float(f"{4 * loss + 1e-6:.1e}") for loss in np.maximum.accumulate(losses)]}
 
 
@@ -186,7 +186,7 @@ def main():
         # of a DenseNet what only inference reads, of the small net every weight
         kept = [path for path in paths if path not in trainable or MODELS[name]["kind"] == "mlp"]
         after = {path: f"{run}/after/{path}" for path in kept}
-        tensors.update({after[path]: truth["weights"][paths.index(path)].astype(np.float32) for path in kept})
+        tensors.update({after[path]: truth["weights_after"][paths.index(path)].astype(np.float32) for path in kept})
         tensors[f"{run}/predictions_after"] = truth["predictions_after"].astype(np.float32)
         runs.append({
             "name": run, "model": name, "optimizer": settings, "steps": steps, "batch_of_step": "step % 4",
