@@ -27,6 +27,8 @@ mod testing;
 mod view;
 pub(crate) mod widen;
 pub(crate) mod window;
+#[allow(dead_code)]
+pub(crate) mod window_lanes;
 
 use crate::cpu::buffer::{View, ViewMut};
 use crate::ops::Op;

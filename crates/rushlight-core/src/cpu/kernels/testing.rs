@@ -1,5 +1,6 @@
 //! What the tests of several kernels need.
 
+use super::conv_lanes::{LANES, Planes, PlanesMut};
 use crate::cpu::buffer::{View, ViewMut};
 use crate::tensor::{Dims, Element, Strides, contiguous_strides};
 
@@ -105,5 +106,67 @@ impl<T: Element> Sample<T> {
         let count = self.dims.iter().product();
         let offset = |number| super::widen::offset_of(number, &self.dims, &self.strides);
         (0..count).map(|number| self.memory[(self.start as isize + offset(number)) as usize]).collect()
+    }
+}
+
+/// Numbers in lanes layout in some channels of a larger buffer.
+#[derive(Clone)]
+pub(crate) struct Lanes {
+    pub(crate) memory: Vec<f32>,
+    /// Batch, height, width, channels.
+    pub(crate) dims: [usize; 4],
+    first_channel: usize,
+    all_channels: usize,
+}
+
+impl Lanes {
+    pub(crate) fn new(numbers: &mut Numbers, dims: [usize; 4]) -> Lanes {
+        let (first_channel, more) = (numbers.below(3), numbers.below(3));
+        let all_channels = first_channel + dims[3] + more;
+        let memory = numbers.take(dims[0] * dims[1] * dims[2] * all_channels);
+        Lanes { memory, dims, first_channel, all_channels }
+    }
+
+    fn plane(&self) -> usize {
+        self.dims[1] * self.dims[2] * LANES
+    }
+
+    pub(crate) fn planes(&self) -> Planes {
+        Planes {
+            data: self.memory.as_ptr().wrapping_add(self.first_channel * self.plane()),
+            block_stride: self.all_channels * self.plane(),
+            channel_stride: self.plane(),
+        }
+    }
+
+    pub(crate) fn planes_mut(&mut self) -> PlanesMut {
+        let Planes { block_stride, channel_stride, .. } = self.planes();
+        let start = self.first_channel * self.plane();
+        PlanesMut { data: self.memory.as_mut_ptr().wrapping_add(start), block_stride, channel_stride }
+    }
+
+    /// Where the item with that row-major number in `dims` lies.
+    fn offset(&self, number: usize) -> usize {
+        let [_, height, width, channels] = self.dims;
+        let (pixel, channel) = (number / channels, self.first_channel + number % channels);
+        let (image, pixel) = (pixel / (height * width), pixel % (height * width));
+        ((image / LANES * self.all_channels + channel) * height * width + pixel) * LANES + image % LANES
+    }
+
+    /// The same numbers in the layout of the ops.
+    pub(crate) fn sample(&self) -> Sample<f32> {
+        let count = self.dims.iter().product();
+        Sample::from_values(&self.dims, (0..count).map(|number| self.memory[self.offset(number)]).collect())
+    }
+
+    /// Asserts that the numbers are those of `wanted`, and that all others are still those of `before`.
+    pub(crate) fn assert_close(&self, wanted: &[f32], before: &Lanes, tolerance: f32, what: &str) {
+        let mut expected = before.memory.clone();
+        for (number, &value) in wanted.iter().enumerate() {
+            expected[self.offset(number)] = value;
+        }
+        for (at, (&got, &wanted)) in self.memory.iter().zip(&expected).enumerate() {
+            assert!((got - wanted).abs() <= tolerance, "{what}: {got} instead of {wanted} at {at}");
+        }
     }
 }

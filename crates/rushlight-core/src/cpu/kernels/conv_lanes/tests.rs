@@ -1,68 +1,7 @@
 use super::*;
 use crate::cpu::buffer::ViewMut;
 use crate::cpu::kernels::conv;
-use crate::cpu::kernels::testing::{Numbers, Sample};
-
-/// Numbers in lanes layout in some channels of a larger buffer.
-struct Lanes {
-    memory: Vec<f32>,
-    /// Batch, height, width, channels.
-    dims: [usize; 4],
-    first_channel: usize,
-    all_channels: usize,
-}
-
-impl Lanes {
-    fn new(numbers: &mut Numbers, dims: [usize; 4]) -> Lanes {
-        let (first_channel, more) = (numbers.below(3), numbers.below(3));
-        let all_channels = first_channel + dims[3] + more;
-        let memory = numbers.take(dims[0] * dims[1] * dims[2] * all_channels);
-        Lanes { memory, dims, first_channel, all_channels }
-    }
-
-    fn plane(&self) -> usize {
-        self.dims[1] * self.dims[2] * LANES
-    }
-
-    fn planes(&self) -> Planes {
-        Planes {
-            data: self.memory.as_ptr().wrapping_add(self.first_channel * self.plane()),
-            block_stride: self.all_channels * self.plane(),
-            channel_stride: self.plane(),
-        }
-    }
-
-    fn planes_mut(&mut self) -> PlanesMut {
-        let Planes { block_stride, channel_stride, .. } = self.planes();
-        let start = self.first_channel * self.plane();
-        PlanesMut { data: self.memory.as_mut_ptr().wrapping_add(start), block_stride, channel_stride }
-    }
-
-    /// Where the item with that row-major number in `dims` lies.
-    fn offset(&self, number: usize) -> usize {
-        let [_, height, width, channels] = self.dims;
-        let (pixel, channel) = (number / channels, self.first_channel + number % channels);
-        let (image, pixel) = (pixel / (height * width), pixel % (height * width));
-        ((image / LANES * self.all_channels + channel) * height * width + pixel) * LANES + image % LANES
-    }
-
-    /// The same numbers in the layout of the ops.
-    fn sample(&self) -> Sample<f32> {
-        let count = self.dims.iter().product();
-        Sample::from_values(&self.dims, (0..count).map(|number| self.memory[self.offset(number)]).collect())
-    }
-
-    /// Asserts that the numbers are those of `wanted`, and that all others are still those of `before`.
-    fn assert_close(&self, wanted: &[f32], before: &Lanes, tolerance: f32, what: &str) {
-        let mut expected = before.memory.clone();
-        for (number, &value) in wanted.iter().enumerate() {
-            expected[self.offset(number)] = value;
-        }
-        for (at, (&got, &wanted)) in self.memory.iter().zip(&expected).enumerate() {
-            assert!((got - wanted).abs() <= tolerance, "{what}: {got} instead of {wanted} at {at}");
-        }
-    }
-}
+use crate::cpu::kernels::testing::{Lanes, Numbers, Sample};
 
 type Kernel = fn(&Convolution, &[crate::cpu::buffer::View], &mut [ViewMut]);
 
@@ -99,7 +38,7 @@ fn check(
 
     let wanted = reference(conv::run, conv, &x.sample(), &kernel, &output);
     let before = Lanes::new(numbers, output);
-    let mut y = Lanes { memory: before.memory.clone(), ..before };
+    let mut y = before.clone();
     // SAFETY: the buffers were made for these sizes.
     unsafe { forward(isa, &lanes, x.planes(), weights.as_ptr(), y.planes_mut()) };
     y.assert_close(&wanted, &before, tolerance(taps[0] * taps[1] * input[3]), &what);
@@ -107,7 +46,7 @@ fn check(
     let wanted = reference(conv::run_input_gradient, conv, &g.sample(), &kernel, &input);
     for accumulate in [false, true] {
         let before = Lanes::new(numbers, input);
-        let mut dx = Lanes { memory: before.memory.clone(), ..before };
+        let mut dx = before.clone();
         // SAFETY: as above.
         unsafe { input_gradient(isa, &lanes, g.planes(), weights.as_ptr(), dx.planes_mut(), accumulate) };
         let old = before.sample().values();
@@ -192,8 +131,8 @@ fn does_not_depend_on_threads() {
     let (empty_y, empty_dx) = (Lanes::new(&mut numbers, g.dims), Lanes::new(&mut numbers, input));
     let run = |threads: usize| {
         crate::cpu::threads::set_thread_count(threads);
-        let mut y = Lanes { memory: empty_y.memory.clone(), ..empty_y };
-        let mut dx = Lanes { memory: empty_dx.memory.clone(), ..empty_dx };
+        let mut y = empty_y.clone();
+        let mut dx = empty_dx.clone();
         let mut dw = kernel.clone();
         let isa = Isa::current();
         // SAFETY: the buffers were made for these sizes.

@@ -130,18 +130,18 @@ number! {
 
 /// One spatial axis.
 #[derive(Clone, Copy)]
-struct Axis {
-    places: usize,
-    windows: usize,
-    size: usize,
-    stride: usize,
-    padding: usize,
+pub(super) struct Axis {
+    pub(super) places: usize,
+    pub(super) windows: usize,
+    pub(super) size: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
 }
 
 impl Axis {
     /// The places of a window.
     #[inline(always)]
-    fn window(&self, number: usize) -> Range<usize> {
+    pub(super) fn window(&self, number: usize) -> Range<usize> {
         let start = number * self.stride;
         let end = (start + self.size).saturating_sub(self.padding).min(self.places);
         start.saturating_sub(self.padding).min(end)..end
