@@ -1,5 +1,9 @@
 //! Writing files so that nothing half-written is ever found under their name.
 
+mod png;
+
+pub use png::encode_png;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -6,6 +6,8 @@ pub mod files;
 pub mod initializers;
 pub mod layers;
 pub mod models;
+pub mod plot;
+pub mod tensorboard;
 
 pub use rushlight_core::*;
 

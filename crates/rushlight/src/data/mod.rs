@@ -3,6 +3,7 @@
 mod augment;
 pub mod cifar10;
 mod download;
+mod drawn;
 mod error;
 mod images;
 pub mod mnist;
@@ -11,5 +12,6 @@ mod source;
 
 pub use augment::{Augmentation, Normalization};
 pub use download::{FetchOptions, Progress, RemoteFile, fetch};
+pub use drawn::{DRAWN_CLASSES, drawn_shapes};
 pub use error::DataError;
 pub use images::{ChannelStatistics, ImageData, ImageSet};
