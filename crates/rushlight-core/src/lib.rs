@@ -18,6 +18,13 @@ pub use ops::spatial::{Padding, PerAxis};
 pub use ops::view::{concat, stack};
 pub use tensor::{DType, Element, Ellipsis, Error, ErrorKind, Index, NewAxis, Result, Spec, Tensor, strided};
 pub use trace::{
-    Function, Structure, Tape, Variable, custom_gradient, eagerly, function, is_recording,
-    run_functions_eagerly, scope, value_and_grad,
+    Function, Structure, Tape, Variable, custom_gradient, eagerly, explain, function, is_recording,
+    recordings_of, run_functions_eagerly, scope, value_and_grad,
 };
+
+/// What the code that macros write refers to.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::tensor::Tensor;
+    pub use crate::trace::{Flat, Inputs, Key, OptionalReferent, Recordings, Referent, Structure};
+}

@@ -2,20 +2,26 @@
 
 pub mod ambient;
 pub(crate) mod apply;
+mod explain;
 mod function;
 pub mod model;
 pub(crate) mod node;
 pub(crate) mod recorder;
+mod recordings;
 pub(crate) mod scope;
+mod signature;
 mod structure;
 pub(crate) mod tape;
 pub(crate) mod variable;
 
-pub use function::{Callable, Function, Recordings, function, run_functions_eagerly};
+pub use explain::{explain, recordings_of};
+pub use function::{Callable, Function, function};
 pub use node::{Composite, Node};
 pub use recorder::{eagerly, is_recording, model_input};
+pub use recordings::{Recordings, run_functions_eagerly};
 pub use scope::{scope, scope_path};
-pub use structure::{Flat, Key, Returned, Structure};
+pub use signature::{Flat, Inputs, Key, Lent};
+pub use structure::{Carrying, OptionalReferent, Referent, Returned, Structure};
 pub use tape::{Tape, custom_gradient, value_and_grad};
 pub use variable::Variable;
 

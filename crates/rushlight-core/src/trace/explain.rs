@@ -1,0 +1,231 @@
+//! Says what was recorded and why: for people who wonder where the time goes.
+
+use crate::tensor::Spec;
+use crate::trace::recordings::{Entry, RecordingKey, Recordings, State};
+use crate::trace::signature::{Key, Part};
+use std::any::type_name;
+use std::fmt::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// From as many kept recordings on a function is told to record too often.
+const MANY: usize = 5;
+
+/// The recordings of functions marked `#[function]`, by the path of the function.
+static REGISTRY: Mutex<Vec<(&'static str, &'static Recordings)>> = Mutex::new(Vec::new());
+
+/// Lets [`explain`] find the recordings of the function that the closure type `body` is in.
+pub(crate) fn register(body: &'static str, recordings: &'static Recordings) {
+    let path = body.trim_end_matches("::{{closure}}");
+    let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    if !registry.iter().any(|&(known, other)| known == path && std::ptr::eq(other, recordings)) {
+        registry.push((path, recordings));
+    }
+}
+
+/// What a function marked `#[function]` has recorded: for which arguments, why again, how long it took.
+///
+/// ```
+/// use rushlight_core::{Tensor, explain};
+/// use rushlight_macros::function;
+///
+/// #[function(crate = rushlight_core)]
+/// fn double(x: &Tensor) -> Tensor {
+///     x + x
+/// }
+///
+/// struct Scale(f32);
+/// impl Scale {
+///     #[function(crate = rushlight_core)]
+///     fn scaled(x: &Tensor, factor: f32) -> Tensor {
+///         x * factor
+///     }
+/// }
+///
+/// double(&Tensor::from([1.0f32, 2.0])).check()?;
+/// assert!(explain(double).contains("it is the first call"));
+/// Scale::scaled(&Tensor::from([1.0f32, 2.0]), 3.0).check()?;
+/// assert!(explain(Scale::scaled).contains("factor: 3.0"));
+/// # Ok::<(), rushlight_core::Error>(())
+/// ```
+pub fn explain<F>(function: F) -> String {
+    let found = recordings_of(function);
+    if found.is_empty() {
+        return format!(
+            "`{}` has recorded nothing: it has not been called yet, only inside of other recordings or gradient \
+             tapes, or it is not marked #[function]\n",
+            type_name::<F>()
+        );
+    }
+    found.iter().map(|recordings| recordings.explain()).collect()
+}
+
+/// The recordings of a function marked `#[function]`, once it has recorded something.
+///
+/// More than one only if several functions inside of one function have the same name.
+pub fn recordings_of<F>(_function: F) -> Vec<&'static Recordings> {
+    let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = registry.iter().filter(|(path, _)| *path == type_name::<F>());
+    same.map(|(_, recordings)| *recordings).collect()
+}
+
+/// Why a call found no recording, and what to do about it.
+pub(crate) struct Reason {
+    text: String,
+    remedy: Option<&'static str>,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl Reason {
+    /// What differs from the recording that comes nearest; the newest of several.
+    pub(crate) fn of(key: &RecordingKey, entries: &[Arc<Entry>]) -> Reason {
+        let nearest = entries.iter().min_by_key(|entry| {
+            let parts =
+                entry.key.parts.iter().zip(&key.parts).filter(|(old, new)| old.key != new.key).count();
+            let length = entry.key.parts.len().abs_diff(key.parts.len());
+            let mode = usize::from(entry.key.ambient != key.ambient);
+            (entry.key.body != key.body, parts + length + mode, u64::MAX - entry.number)
+        });
+        match nearest {
+            None => Reason { text: "it is the first call".to_string(), remedy: None },
+            Some(entry) => Reason::between(entry, key),
+        }
+    }
+
+    fn between(entry: &Entry, new: &RecordingKey) -> Reason {
+        let plain = |text: String| Reason { text, remedy: None };
+        let old = &entry.key;
+        if old.body != new.body {
+            return plain("it is the first call with arguments of these types".to_string());
+        }
+        let changed = old.parts.iter().zip(&new.parts).find(|(old, new)| old.key != new.key);
+        if let Some((old, new)) = changed {
+            return Reason::of_part(old, new);
+        }
+        if old.parts.len() != new.parts.len() {
+            return Reason {
+                text: format!(
+                    "the arguments had {} parts before and have {} now",
+                    old.parts.len(),
+                    new.parts.len()
+                ),
+                remedy: Some("pass lists of the same length"),
+            };
+        }
+        if old.ambient != new.ambient {
+            return plain("the mode of layers (training or inference) is another one".to_string());
+        }
+        if old.result != new.result {
+            return plain(format!("the result was a {} before and is a {} now", old.result, new.result));
+        }
+        for (variable, was_trainable) in &entry.variables {
+            let name = variable.name();
+            match variable.upgrade().map(|variable| variable.is_trainable()) {
+                None => {
+                    return Reason {
+                        text: format!("variable `{name}`, which the last recording uses, is gone"),
+                        remedy: Some("make variables, layers and models once, outside the function"),
+                    };
+                }
+                Some(trainable) if trainable != *was_trainable => {
+                    let now = if trainable { "trainable" } else { "not trainable" };
+                    return plain(format!("variable `{name}` is {now} now"));
+                }
+                Some(_) => {}
+            }
+        }
+        plain("an equal recording was dropped in the meantime".to_string())
+    }
+
+    fn of_part(old: &Part, new: &Part) -> Reason {
+        let label = new.label();
+        let mut text = format!("argument `{label}` was {} before and is {} now", old.key, new.key);
+        let remedy = match (&old.key, &new.key) {
+            (Key::Tensor(old), Key::Tensor(new)) if old.dtype != new.dtype => {
+                "cast the argument to one dtype"
+            }
+            (Key::Tensor(old), Key::Tensor(new)) => {
+                text.push_str(&changed_axes(old, new));
+                "keep shapes the same from call to call (drop or pad the last, smaller batch)"
+            }
+            (Key::Identity(..), Key::Identity(..)) => {
+                "make the object once and pass the same one to every call"
+            }
+            _ => "pass what changes from call to call as a tensor, such as Tensor::scalar(value)",
+        };
+        Reason { text, remedy: Some(remedy) }
+    }
+}
+
+/// ` (axis 0: 32, now 16)`; nothing if the ranks differ.
+fn changed_axes(old: &Spec, new: &Spec) -> String {
+    if old.rank() != new.rank() {
+        return String::new();
+    }
+    let axes = old.dims.iter().zip(&new.dims).enumerate().filter(|(_, (old, new))| old != new);
+    let axes: Vec<String> = axes.map(|(axis, (old, new))| format!("axis {axis}: {old}, now {new}")).collect();
+    format!(" ({})", axes.join("; "))
+}
+
+/// What to do if a function is recorded too often.
+pub(crate) fn advice(recordings: &Recordings, state: &State) -> Option<String> {
+    let last = state.newest()?;
+    let remedy = last.reason.remedy?;
+    if state.entries.len() < MANY {
+        return None;
+    }
+    Some(format!(
+        "function `{}` ({}:{}) was recorded {} times, at last because {} (called at {}:{}). \
+         Each recording costs time and memory: {remedy}.",
+        recordings.name,
+        recordings.made_at.file(),
+        recordings.made_at.line(),
+        state.total,
+        last.reason,
+        last.called_from.file(),
+        last.called_from.line(),
+    ))
+}
+
+/// The whole text of [`explain`].
+pub(crate) fn describe(recordings: &Recordings, state: &State) -> String {
+    let mut text = format!(
+        "function `{}` ({}:{}): {} recorded, {} kept\n",
+        recordings.name,
+        recordings.made_at.file(),
+        recordings.made_at.line(),
+        state.total,
+        state.entries.len()
+    );
+    let mut entries: Vec<&Arc<Entry>> = state.entries.iter().collect();
+    entries.sort_by_key(|entry| entry.number);
+    entries.iter().for_each(|entry| text.push_str(&entry.describe()));
+    if let Some(advice) = advice(recordings, state) {
+        let _ = writeln!(text, "  {advice}");
+    }
+    text
+}
+
+impl Entry {
+    pub(crate) fn describe(&self) -> String {
+        let mut text = String::new();
+        let parts: Vec<String> = self.key.parts.iter().map(|part| part.to_string()).collect();
+        let calls = self.calls.load(std::sync::atomic::Ordering::Relaxed);
+        let place = self.called_from;
+        let _ = writeln!(text, "  recording {} ({}), {calls} call(s)", self.number, parts.join(", "));
+        let _ = writeln!(text, "    because {} ({}:{})", self.reason, place.file(), place.line());
+        let _ = writeln!(
+            text,
+            "    recorded {} nodes in {:.1} ms, compiled to {} in {:.1} ms",
+            self.recorded_nodes,
+            self.recording_time.as_secs_f64() * 1e3,
+            self.compiled_nodes,
+            self.compile_time.as_secs_f64() * 1e3,
+        );
+        text
+    }
+}

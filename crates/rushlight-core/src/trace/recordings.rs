@@ -1,0 +1,333 @@
+//! The recordings of a function: found by the signature of a call, or made by running the body on symbols.
+
+use crate::cpu::Program;
+use crate::graph::{Graph, from_recording};
+use crate::passes;
+use crate::tensor::{DType, Error, ErrorKind, Result, Tensor};
+use crate::trace::explain::{self, Reason};
+use crate::trace::signature::{Flat, Inputs, Key, Part};
+use crate::trace::structure::{Returned, Structure};
+use crate::trace::variable::{Variable, WeakVariable};
+use crate::trace::{ambient, debug_level, is_recording, recorder, scope, tape};
+use smallvec::SmallVec;
+use std::any::{Any, type_name};
+use std::cell::Cell;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Recordings kept per function; the one unused for longest makes room.
+pub(crate) const CAPACITY: usize = 32;
+
+thread_local! {
+    static RUN_EAGERLY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `body` with all recorded functions on this thread run as plain Rust code instead, op by op: for debugging.
+pub fn run_functions_eagerly<R>(body: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            RUN_EAGERLY.set(self.0);
+        }
+    }
+    let _restore = Restore(RUN_EAGERLY.replace(true));
+    body()
+}
+
+/// The recordings of one function.
+pub struct Recordings {
+    pub(crate) name: &'static str,
+    pub(crate) made_at: &'static Location<'static>,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    /// The least recently used first.
+    pub(crate) entries: Vec<Arc<Entry>>,
+    /// How many were ever made.
+    pub(crate) total: u64,
+    warned: bool,
+}
+
+/// One recording, compiled.
+pub(crate) struct Entry {
+    pub(crate) number: u64,
+    pub(crate) key: RecordingKey,
+    program: Program,
+    /// Those of the program, and whether each was trainable: gradients inside the body depend on that.
+    pub(crate) variables: Vec<(WeakVariable, bool)>,
+    /// The structure that the function returned, with placeholders for the tensors.
+    template: Box<dyn Any + Send + Sync>,
+    pub(crate) recorded_nodes: usize,
+    pub(crate) compiled_nodes: usize,
+    pub(crate) recording_time: Duration,
+    pub(crate) compile_time: Duration,
+    pub(crate) called_from: &'static Location<'static>,
+    pub(crate) reason: Reason,
+    pub(crate) calls: AtomicU64,
+}
+
+/// By what a recording is found, besides its variables.
+pub(crate) struct RecordingKey {
+    pub(crate) parts: SmallVec<[Part; 6]>,
+    /// The body's type: a generic function's instances share one [`Recordings`], but have bodies of different types.
+    pub(crate) body: &'static str,
+    pub(crate) result: &'static str,
+    /// The ambient key: whether layers train.
+    pub(crate) ambient: u64,
+}
+
+/// An entry with its variables, which are kept alive for the time of a call.
+struct Ready {
+    entry: Arc<Entry>,
+    variables: SmallVec<[Variable; 8]>,
+}
+
+/// A call that looks for its recording.
+pub(crate) struct Call<'a> {
+    pub(crate) arguments: &'a Flat,
+    pub(crate) body: &'static str,
+    ambient: u64,
+    pub(crate) called_from: &'static Location<'static>,
+    /// The function's recordings, if they are to be found by name.
+    home: Option<&'static Recordings>,
+}
+
+impl Recordings {
+    /// No recordings yet; the name shows in graphs, errors and profiles.
+    #[track_caller]
+    pub const fn new(name: &'static str) -> Recordings {
+        let state = State { entries: Vec::new(), total: 0, warned: false };
+        Recordings { name, made_at: Location::caller(), state: Mutex::new(state) }
+    }
+
+    /// Calls the function: finds the recording for the arguments' signature or makes it, then runs it.
+    ///
+    /// Inside another recording, inside [`run_functions_eagerly`] and where a gradient tape is active the body
+    /// simply runs as it is written, so that what surrounds it sees its ops.
+    #[track_caller]
+    pub fn call<R, F>(&self, arguments: &Flat, body: F) -> R
+    where
+        R: Returned,
+        R::Parts: Send + Sync + 'static,
+        F: FnOnce(Inputs) -> R,
+    {
+        self.call_from(None, arguments, body)
+    }
+
+    /// The same for a function's own static recordings, which [`explain`](crate::trace::explain()) finds from then on.
+    #[track_caller]
+    pub fn call_static<R, F>(&'static self, arguments: &Flat, body: F) -> R
+    where
+        R: Returned,
+        R::Parts: Send + Sync + 'static,
+        F: FnOnce(Inputs) -> R,
+    {
+        self.call_from(Some(self), arguments, body)
+    }
+
+    #[track_caller]
+    fn call_from<R, F>(&self, home: Option<&'static Recordings>, arguments: &Flat, body: F) -> R
+    where
+        R: Returned,
+        R::Parts: Send + Sync + 'static,
+        F: FnOnce(Inputs) -> R,
+    {
+        let (body_type, called_from) = (type_name::<F>(), Location::caller());
+        let call = Call { arguments, body: body_type, ambient: ambient::current(), called_from, home };
+        let symbolic = || arguments.tensors.iter().any(Tensor::is_symbolic);
+        if is_recording() || tape::is_active() || RUN_EAGERLY.get() || symbolic() {
+            return scope(self.name, None, || body(arguments.inputs(None)));
+        }
+        R::from_result(self.call_recorded(&call, body))
+    }
+
+    fn call_recorded<R: Returned>(
+        &self,
+        call: &Call,
+        body: impl FnOnce(Inputs) -> R,
+    ) -> Result<R::Parts, R::Error>
+    where
+        R::Parts: Send + Sync + 'static,
+    {
+        let values = call.arguments.tensors.iter().map(|tensor| tensor.value(self.name));
+        let values = values.collect::<Result<SmallVec<[_; 8]>>>()?;
+        let found = self.lock().find::<R::Parts>(call);
+        let ready = match found {
+            Some(ready) => ready,
+            None => self.record(call, body)?,
+        };
+        ready.entry.calls.fetch_add(1, Ordering::Relaxed);
+        let results = ready.entry.program.run(&ready.variables, &values)?;
+        let template = ready.entry.template.downcast_ref::<R::Parts>().expect("found by this very type");
+        Ok(template.rebuild(&mut results.into_iter().map(Tensor::from_value)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record<R: Returned>(&self, call: &Call, body: impl FnOnce(Inputs) -> R) -> Result<Ready, R::Error>
+    where
+        R::Parts: Send + Sync + 'static,
+    {
+        let start = Instant::now();
+        let traced = trace(self.name, call.arguments, body)?;
+        let recording_time = start.elapsed();
+        let start = Instant::now();
+        let recorded_nodes = traced.graph.len();
+        let graph = passes::optimize(traced.graph);
+        let compiled_nodes = graph.len();
+        let program = Program::compile(graph);
+        let compile_time = start.elapsed();
+        let mut state = self.lock();
+        // Another thread may have recorded the same in the meantime.
+        if let Some(ready) = state.find::<R::Parts>(call) {
+            return Ok(ready);
+        }
+        let key = RecordingKey {
+            parts: call.arguments.parts.clone(),
+            body: call.body,
+            result: type_name::<R::Parts>(),
+            ambient: call.ambient,
+        };
+        let reason = Reason::of(&key, &state.entries);
+        // Recordings whose variables are gone can never be called again.
+        state.entries.retain(|entry| !entry.variables.iter().any(|(variable, _)| variable.is_gone()));
+        state.total += 1;
+        let weak = |variable: &Variable| (variable.downgrade(), variable.is_trainable());
+        let entry = Arc::new(Entry {
+            number: state.total,
+            key,
+            program,
+            variables: traced.variables.iter().map(weak).collect(),
+            template: Box::new(traced.template),
+            recorded_nodes,
+            compiled_nodes,
+            recording_time,
+            compile_time,
+            called_from: call.called_from,
+            reason,
+            calls: AtomicU64::new(0),
+        });
+        if debug_level() >= 1 {
+            eprint!("rushlight: function `{}`: {}", self.name, entry.describe());
+        }
+        if state.entries.len() >= CAPACITY {
+            state.entries.remove(0);
+        }
+        state.entries.push(entry.clone());
+        if let Some(home) = call.home {
+            explain::register(call.body, home);
+        }
+        let advice = explain::advice(self, &state);
+        if let Some(advice) = advice
+            && !std::mem::replace(&mut state.warned, true)
+        {
+            eprintln!("rushlight: {advice}");
+        }
+        Ok(Ready { entry, variables: traced.variables })
+    }
+
+    /// What was recorded, for which arguments, why again, how long it took and how often it was called.
+    pub fn explain(&self) -> String {
+        explain::describe(self, &self.lock())
+    }
+
+    /// How many times the body was recorded.
+    pub fn recording_count(&self) -> usize {
+        self.lock().total as usize
+    }
+
+    /// How many recordings are kept: those whose variables are gone and those unused for longest are not.
+    pub fn kept_count(&self) -> usize {
+        let gone = |entry: &Entry| entry.variables.iter().any(|(variable, _)| variable.is_gone());
+        let mut state = self.lock();
+        state.entries.retain(|entry| !gone(entry));
+        state.entries.len()
+    }
+
+    /// The memory in bytes that the newest recording's program plans for one call, besides variables and arguments.
+    pub fn planned_bytes(&self) -> Option<usize> {
+        self.lock().newest().map(|entry| entry.program.planned_bytes())
+    }
+
+    /// Time spent on compiling the newest recording, recording it included.
+    pub fn compile_time(&self) -> Option<Duration> {
+        self.lock().newest().map(|entry| entry.recording_time + entry.compile_time)
+    }
+}
+
+impl State {
+    /// The recording that serves a call; it becomes the most recently used.
+    fn find<P: 'static>(&mut self, call: &Call) -> Option<Ready> {
+        let serves = |entry: &Arc<Entry>| {
+            let same = entry.template.is::<P>()
+                && call.ambient == entry.key.ambient
+                && call.arguments.is_same_signature(&entry.key.parts)
+                && call.body == entry.key.body;
+            if same { entry.live_variables() } else { None }
+        };
+        let found = self.entries.iter().enumerate().rev();
+        let (index, variables) = found.filter_map(|(index, entry)| Some((index, serves(entry)?))).next()?;
+        self.entries[index..].rotate_left(1);
+        Some(Ready { entry: self.entries.last()?.clone(), variables })
+    }
+
+    pub(crate) fn newest(&self) -> Option<&Arc<Entry>> {
+        self.entries.iter().max_by_key(|entry| entry.number)
+    }
+}
+
+impl Entry {
+    /// The variables, if all are still there and as trainable as they were.
+    fn live_variables(&self) -> Option<SmallVec<[Variable; 8]>> {
+        let live = |(weak, trainable): &(WeakVariable, bool)| {
+            weak.upgrade().filter(|variable| variable.is_trainable() == *trainable)
+        };
+        self.variables.iter().map(live).collect()
+    }
+}
+
+/// What running a body on symbols gave.
+struct Traced<P> {
+    graph: Graph,
+    variables: SmallVec<[Variable; 8]>,
+    template: P,
+}
+
+/// Runs the body on symbols and makes a graph of what it does.
+fn trace<R: Returned>(
+    name: &'static str,
+    arguments: &Flat,
+    body: impl FnOnce(Inputs) -> R,
+) -> Result<Traced<R::Parts>, R::Error> {
+    let ((result, inputs), recording) = recorder::record_with(|| {
+        let mut inputs = Vec::with_capacity(arguments.tensors.len());
+        for part in &arguments.parts {
+            if let Key::Tensor(spec) = &part.key {
+                inputs.push(recorder::add_input(&part.label(), spec.clone()));
+            }
+        }
+        (scope(name, None, || body(arguments.inputs(Some(inputs.clone()))).into_result()), inputs)
+    });
+    let result = result?;
+    let mut flat = Flat::default();
+    result.flatten(&mut flat);
+    for tensor in &flat.tensors {
+        tensor.check()?;
+        let foreign = tensor.symbol().is_some_and(|symbol| !recording.owns(symbol));
+        if foreign {
+            let rule = "the function returned a symbolic tensor of another recording or model";
+            return Err(Error::new(ErrorKind::Recording, name, rule).into());
+        }
+    }
+    let graph = from_recording(name, &recording, &inputs, &flat.tensors);
+    // The symbols would keep the whole recording alive, with its variables.
+    let placeholder = Tensor::scalar_of(0.0, DType::F32);
+    let template = result.rebuild(&mut std::iter::repeat(placeholder));
+    let variables = recording.variables.iter().map(|recorded| recorded.variable.clone()).collect();
+    Ok(Traced { graph, variables, template })
+}

@@ -1,0 +1,255 @@
+//! The expansion of `#[function]`.
+
+use crate::engine::Options;
+use crate::receiver::{replace_self, stand_in};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{
+    AttrStyle, Attribute, Error, FnArg, GenericArgument, ItemFn, Pat, PathArguments, ReturnType, Type,
+};
+
+/// The function with its body recorded, or with a compile error beside the unchanged function.
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+    let function = match syn::parse2::<ItemFn>(item.clone()) {
+        Ok(function) => function,
+        Err(error) => {
+            let error = error.into_compile_error();
+            return quote!(#error #item);
+        }
+    };
+    let expanded = syn::parse2::<Options>(options).and_then(|options| {
+        check_qualifiers(&function)?;
+        write(&options, function)
+    });
+    expanded.unwrap_or_else(|error| {
+        let error = error.into_compile_error();
+        quote!(#error #item)
+    })
+}
+
+fn check_qualifiers(function: &ItemFn) -> syn::Result<()> {
+    let signature = &function.sig;
+    let mut problems: Vec<Error> = Vec::new();
+    let mut refuse = |tokens: &dyn ToTokens, why: &str| problems.push(Error::new(tokens.span(), why));
+    if let Some(token) = &signature.asyncness {
+        refuse(token, "an async function cannot be recorded: recording runs the body from beginning to end");
+    }
+    if let Some(token) = &signature.unsafety {
+        refuse(
+            token,
+            "an unsafe function cannot be recorded: the compiled graph could not uphold its conditions",
+        );
+    }
+    if let Some(token) = &signature.constness {
+        refuse(token, "a const function cannot be recorded");
+    }
+    if let Some(token) = &signature.abi {
+        refuse(token, "an extern function cannot be recorded");
+    }
+    if let Some(token) = &signature.variadic {
+        refuse(token, "a function with a variable number of arguments cannot be recorded: take a slice");
+    }
+    match &signature.output {
+        ReturnType::Default => refuse(
+            &signature.ident,
+            "a recorded function returns a tensor, a tuple of tensors or a `Result`: \
+             write `-> Result<()>` if it only assigns variables",
+        ),
+        ReturnType::Type(_, output) => {
+            if let Type::ImplTrait(hidden) = &**output {
+                refuse(hidden, "a recorded function must name the type of its result");
+            }
+        }
+    }
+    combine(problems)
+}
+
+fn combine(problems: Vec<Error>) -> syn::Result<()> {
+    match problems.into_iter().reduce(|mut all, next| {
+        all.combine(next);
+        all
+    }) {
+        Some(all) => Err(all),
+        None => Ok(()),
+    }
+}
+
+/// How an argument is taken.
+enum Form {
+    /// `&T`
+    Reference,
+    /// `Option<&T>`
+    Optional,
+    /// `T`
+    Value,
+}
+
+/// One parameter, as the two halves of the code that handles it.
+struct Parameter {
+    /// Takes the argument apart.
+    flatten: TokenStream,
+    /// Binds what the body calls it.
+    bind: TokenStream,
+}
+
+fn write(options: &Options, mut function: ItemFn) -> syn::Result<TokenStream> {
+    let engine = options.engine();
+    let mut problems = Vec::new();
+    let mut parameters = Vec::new();
+    for (index, input) in function.sig.inputs.iter_mut().enumerate() {
+        match parameter(&engine, index, input) {
+            Ok(parameter) => parameters.push(parameter),
+            Err(error) => problems.push(error),
+        }
+    }
+    combine(problems)?;
+    if function.sig.receiver().is_some() {
+        replace_self(&mut function.block);
+    }
+    let attributes = attributes(&function.attrs);
+    let ItemFn { vis, sig, block, .. } = &function;
+    let output = match &sig.output {
+        ReturnType::Type(_, output) => output,
+        ReturnType::Default => unreachable!("checked before"),
+    };
+    let (flatten, bind): (Vec<_>, Vec<_>) = parameters.iter().map(|p| (&p.flatten, &p.bind)).unzip();
+    let name = sig.ident.to_string();
+    // Located at the function's name, which explain() shows.
+    let made = quote_spanned! {Span::mixed_site().located_at(sig.ident.span())=>
+        static RECORDINGS: #engine::Recordings = #engine::Recordings::new(#name);
+    };
+    let inputs =
+        if parameters.is_empty() { quote!(_) } else { quote_spanned!(Span::mixed_site()=> mut inputs) };
+    let mutable = if parameters.is_empty() { quote!() } else { quote!(mut) };
+    let body = quote_spanned! {Span::mixed_site()=>
+        // In a block of its own, where the body does not see it.
+        let recordings = {
+            #made
+            &RECORDINGS
+        };
+        let #mutable flat = <#engine::Flat as ::core::default::Default>::default();
+        #(#flatten)*
+        recordings.call_static(&flat, move |#inputs: #engine::Inputs| -> #output {
+            #(#bind)*
+            #block
+        })
+    };
+    Ok(quote! {
+        #(#attributes)*
+        #vis #sig { #body }
+    })
+}
+
+/// The function's attributes; those written inside its body are put before it.
+fn attributes(attributes: &[Attribute]) -> Vec<Attribute> {
+    let mut kept = attributes.to_vec();
+    kept.iter_mut().for_each(|attribute| attribute.style = AttrStyle::Outer);
+    if !kept.iter().any(|attribute| attribute.path().is_ident("track_caller")) {
+        kept.push(syn::parse_quote!(#[track_caller]));
+    }
+    kept
+}
+
+/// Handles one parameter; a pattern is moved from the signature into the body.
+fn parameter(engine: &TokenStream, index: usize, input: &mut FnArg) -> syn::Result<Parameter> {
+    match input {
+        FnArg::Receiver(receiver) => {
+            let form = form_of(&receiver.ty)?;
+            let this = stand_in(receiver.self_token.span);
+            // `mut self` and `mut this` alike; `self` itself stays as it is in the signature.
+            let mutability = receiver.mutability.filter(|_| receiver.reference.is_none());
+            if receiver.reference.is_none() {
+                receiver.mutability = None;
+            }
+            let original = receiver.self_token.to_token_stream();
+            let target = quote!(#mutability #this);
+            Ok(handle(engine, index, "self", form, &receiver.ty, original, target))
+        }
+        FnArg::Typed(typed) => {
+            let form = form_of(&typed.ty)?;
+            let target = typed.pat.to_token_stream();
+            let (name, outer) = match &*typed.pat {
+                Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => {
+                    (pattern.ident.to_string(), pattern.ident.clone())
+                }
+                pattern => {
+                    let place = Span::mixed_site().located_at(pattern.span());
+                    (pattern.to_token_stream().to_string(), format_ident!("argument{index}", span = place))
+                }
+            };
+            *typed.pat = syn::parse_quote!(#outer);
+            Ok(handle(engine, index, &name, form, &typed.ty, outer.to_token_stream(), target))
+        }
+    }
+}
+
+fn handle(
+    engine: &TokenStream,
+    index: usize,
+    name: &str,
+    form: Form,
+    ty: &Type,
+    original: TokenStream,
+    target: TokenStream,
+) -> Parameter {
+    // Compile errors about the type then point at the parameter.
+    let place = Span::mixed_site().located_at(ty.span());
+    let held = Ident::new(&format!("held{index}"), place);
+    let name = name.strip_prefix("r#").unwrap_or(name);
+    let (flatten, bind) = match form {
+        Form::Reference => (
+            quote_spanned!(place=> #engine::Referent::flatten_referent(#original, flat.argument(#name));),
+            quote_spanned! {place=>
+                let #held = inputs.borrowed(#original);
+                let #target = &*#held;
+            },
+        ),
+        Form::Optional => (
+            quote_spanned!(place=> #engine::OptionalReferent::flatten_option(#original, flat.argument(#name));),
+            quote_spanned! {place=>
+                let #held = inputs.optional(#original);
+                let #target = #held.as_deref();
+            },
+        ),
+        Form::Value => (
+            quote_spanned!(place=> #engine::Structure::flatten(&#original, flat.argument(#name));),
+            quote_spanned!(place=> let #target = inputs.owned(#original);),
+        ),
+    };
+    Parameter { flatten, bind }
+}
+
+fn form_of(ty: &Type) -> syn::Result<Form> {
+    match ty {
+        Type::Reference(reference) if reference.mutability.is_some() => Err(mutable(ty)),
+        Type::Reference(_) => Ok(Form::Reference),
+        Type::Paren(inner) => form_of(&inner.elem),
+        Type::Group(inner) => form_of(&inner.elem),
+        Type::Path(path) => match option_of(path) {
+            Some(Type::Reference(reference)) if reference.mutability.is_some() => Err(mutable(ty)),
+            Some(Type::Reference(_)) => Ok(Form::Optional),
+            _ => Ok(Form::Value),
+        },
+        _ => Ok(Form::Value),
+    }
+}
+
+fn mutable(ty: &Type) -> Error {
+    Error::new(
+        ty.span(),
+        "a recorded function cannot change its arguments: return the new value, or keep the state in a `Variable`",
+    )
+}
+
+/// The `T` of `Option<T>`.
+fn option_of(path: &syn::TypePath) -> Option<&Type> {
+    let last = path.path.segments.last().filter(|segment| segment.ident == "Option")?;
+    match &last.arguments {
+        PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
+            GenericArgument::Type(inner) => Some(inner),
+            _ => None,
+        },
+        _ => None,
+    }
+}
