@@ -10,18 +10,23 @@ pub mod plot;
 pub mod tensorboard;
 
 pub use rushlight_core::*;
+// The attribute beside the closure's `function`, the derive beside the trait: each pair has one name.
+pub use rushlight_macros::{Structure, function};
+
+// For macros used in this crate itself.
+extern crate self as rushlight;
 
 #[cfg(test)]
 mod testing;
 
 /// What most programs need: `use rushlight::prelude::*;`.
 pub mod prelude {
+    pub use crate::Padding::{Same, Valid};
     pub use crate::initializers::Initializer;
     pub use crate::layers::*;
     pub use crate::models::{Input, Model, Sequential};
-    pub use rushlight_core::Padding::{Same, Valid};
-    pub use rushlight_core::{
-        DType, Error, Padding, Result, Spec, Structure, Tape, Tensor, Variable, concat, eagerly, function,
-        random, stack, value_and_grad, where_,
+    pub use crate::{
+        DType, Error, Padding, Result, Spec, Structure, Tape, Tensor, Variable, concat, eagerly, explain,
+        function, random, stack, value_and_grad, where_,
     };
 }
