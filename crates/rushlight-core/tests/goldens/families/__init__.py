@@ -1,5 +1,5 @@
 """The golden cases, one module an op family; each has `record(recorder)`."""
 
-from . import arrange, convolution, elementwise, index, linear, network, pooling, reduce
+from . import activation, arrange, convolution, elementwise, index, linear, network, pooling, reduce
 
-ALL = [elementwise, reduce, linear, convolution, pooling, arrange, index, network]
+ALL = [elementwise, activation, reduce, linear, convolution, pooling, arrange, index, network]
