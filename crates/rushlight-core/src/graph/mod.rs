@@ -208,6 +208,18 @@ impl Kind {
     }
 }
 
+impl Fused {
+    /// The iteration space: what an elementwise op gives, or what a reduction takes.
+    pub(crate) fn space<'a>(&'a self, input_dims: impl Fn(usize) -> &'a crate::tensor::Dims) -> &'a crate::tensor::Dims {
+        let step = &self.body[0];
+        match (&step.op, step.inputs[0]) {
+            (Op::Reduce(_), Operand::Input(number)) => input_dims(number),
+            (Op::Reduce(_), Operand::Body(number)) => &self.body[number].output.dims,
+            _ => &step.output.dims,
+        }
+    }
+}
+
 /// Makes a new graph node by node out of an old one: how passes work, since nodes never change.
 pub(crate) struct Rewriter<'a> {
     pub(crate) old: &'a Graph,

@@ -10,7 +10,7 @@ mod elementwise;
 pub(crate) mod fused;
 pub(crate) mod gemm;
 mod index;
-mod layout;
+pub(crate) mod layout;
 #[allow(dead_code)]
 pub(crate) mod loops;
 #[allow(dead_code)]
@@ -24,10 +24,9 @@ mod scan;
 mod sort;
 #[cfg(test)]
 mod testing;
-mod view;
+pub(crate) mod view;
 pub(crate) mod widen;
 pub(crate) mod window;
-#[allow(dead_code)]
 pub(crate) mod window_lanes;
 
 use crate::cpu::buffer::{View, ViewMut};

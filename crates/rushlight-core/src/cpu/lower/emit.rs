@@ -1,0 +1,501 @@
+//! Walks the graph in order, gives every value a place and writes down the steps.
+
+use crate::cpu::kernels::conv_lanes::LanesConv;
+use crate::cpu::kernels::fused::FusedLoop;
+use crate::cpu::kernels::view::strides_of;
+use crate::cpu::lower::arena::{Lifetime, lay_out};
+use crate::cpu::lower::fused::{make_loop, may_overwrite};
+use crate::cpu::lower::layout::{Layouts, fused_runs_in_lanes, is_lanes_window, lanes_convolution};
+use crate::cpu::lower::place::{Layout, Place, Storage, lanes_space};
+use crate::cpu::steps::{Step, Work};
+use crate::graph::{Fused, Graph, Inputs, Kind, Node, ValueId};
+use crate::ops::Op;
+use crate::tensor::{Dims, Spec, Strides, Value};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
+/// A graph as steps over laid out memory.
+pub(crate) struct Lowered {
+    pub(crate) steps: Vec<Step>,
+    /// Offset of each temporary memory in the arena.
+    pub(crate) temporaries: Vec<usize>,
+    pub(crate) arena_bytes: usize,
+    pub(crate) constants: Vec<Value>,
+    pub(crate) inputs: Vec<Spec>,
+    pub(crate) outputs: Vec<Spec>,
+}
+
+/// Chooses layouts, places and steps.
+pub(crate) fn lower(graph: &Graph) -> Lowered {
+    let mut emitter = Emitter::new(graph);
+    for index in 0..graph.nodes.len() {
+        emitter.node(index);
+    }
+    emitter.deliver();
+    emitter.finish()
+}
+
+struct Emitter<'a> {
+    graph: &'a Graph,
+    layouts: Layouts,
+    steps: Vec<Step>,
+    places: HashMap<ValueId, Place>,
+    /// Strided copies of values in lanes, and copies in lanes of strided ones.
+    converted: HashMap<ValueId, Place>,
+    /// Bytes of each temporary memory.
+    temporaries: Vec<usize>,
+    constants: Vec<Value>,
+    /// The last node that reads each value; beyond all nodes for results and assigned values.
+    last_use: HashMap<ValueId, usize>,
+    /// The concatenation, and the channel in it, that a value is computed into.
+    part_of: HashMap<ValueId, (ValueId, usize)>,
+    /// The result that a value is computed into.
+    result_of: HashMap<ValueId, usize>,
+    /// The variable that a value is assigned to.
+    assigned_to: HashMap<ValueId, usize>,
+    /// The values that lie in each temporary memory and each variable.
+    residents: HashMap<Storage, Vec<ValueId>>,
+    variable_nodes: HashMap<usize, ValueId>,
+}
+
+impl<'a> Emitter<'a> {
+    fn new(graph: &'a Graph) -> Emitter<'a> {
+        let mut last_use = HashMap::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|&id| {
+                last_use.insert(id, index);
+            });
+        }
+        graph.roots().for_each(|id| {
+            last_use.insert(id, usize::MAX);
+        });
+        let layouts = Layouts::choose(graph);
+        let part_of = parts_of_concatenations(graph, &layouts);
+        let mut result_of = HashMap::new();
+        for (number, &id) in graph.outputs.iter().enumerate() {
+            result_of.entry(id).or_insert(number);
+        }
+        let assigned_to = graph.assignments.iter().map(|&(variable, value)| (value, variable)).collect();
+        let mut variable_nodes = HashMap::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if let Kind::Variable(number) = node.kind {
+                variable_nodes.insert(number, ValueId { node: index as u32, output: 0 });
+            }
+        }
+        Emitter {
+            graph,
+            layouts,
+            part_of,
+            result_of,
+            assigned_to,
+            last_use,
+            variable_nodes,
+            steps: Vec::new(),
+            places: HashMap::new(),
+            converted: HashMap::new(),
+            temporaries: Vec::new(),
+            constants: Vec::new(),
+            residents: HashMap::new(),
+        }
+    }
+
+    fn node(&mut self, index: usize) {
+        let node = &self.graph.nodes[index];
+        let id = ValueId { node: index as u32, output: 0 };
+        let spec = &node.outputs[0];
+        match &node.kind {
+            Kind::Input(number) => {
+                self.settle(id, Place::contiguous(Storage::Input(*number), spec.dtype, &spec.dims))
+            }
+            Kind::Variable(number) => {
+                self.settle(id, Place::contiguous(Storage::Variable(*number), spec.dtype, &spec.dims))
+            }
+            Kind::Constant(constant) => {
+                let mut place = Place::contiguous(Storage::Constant(self.constants.len()), spec.dtype, &spec.dims);
+                place.layout = Layout::Strided(constant.0.strides.clone());
+                self.constants.push(constant.0.clone());
+                self.settle(id, place);
+            }
+            Kind::Fused(fused) => self.fused(index, node, fused),
+            Kind::Op(op) => {
+                if let Some(place) = self.view(node, op) {
+                    self.settle(id, place);
+                } else if let Some(ends) = lanes_convolution(self.graph, node) {
+                    self.convolution(index, node, op, ends.sizes);
+                } else if matches!(op, Op::Concat(_)) && self.layouts.is_lanes(id) {
+                    self.concatenation(id, node);
+                } else if is_lanes_window(op) && self.layouts.is_lanes(id) {
+                    let inputs = self.lanes(&node.inputs);
+                    let output = self.allocate(id, true);
+                    self.push(Work::LanesWindow(op.clone()), inputs, SmallVec::from_elem(output, 1), index);
+                } else {
+                    self.op(index, node, op);
+                }
+            }
+        }
+    }
+
+    /// A place that needs no step: the input's memory, looked at differently.
+    fn view(&mut self, node: &Node, op: &Op) -> Option<Place> {
+        let input = *node.inputs.first()?;
+        let output = &node.outputs[0];
+        let known = self.places[&input].clone();
+        if let (Op::Slice(slice), Layout::Lanes { .. }) = (op, &known.layout) {
+            let whole = output.dims[..3] == known.dims[..3] && slice.step[3] == 1;
+            if whole {
+                return Some(known.channels(slice.start[3], output.dims[3]));
+            }
+        }
+        if !matches!(op, Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::Slice(_) | Op::Flip(_)) {
+            return None;
+        }
+        let mut place = self.strided(input);
+        let Layout::Strided(strides) = &place.layout else { unreachable!("made strided just now") };
+        let (start, strides) = strides_of(op, &place.dims, strides, &output.dims)?;
+        place.offset += start;
+        place.dims = output.dims.clone();
+        place.layout = Layout::Strided(strides);
+        Some(place)
+    }
+
+    fn op(&mut self, index: usize, node: &Node, op: &Op) {
+        let inputs = node.inputs.iter().map(|&id| self.strided(id)).collect();
+        let outputs = (0..node.outputs.len() as u32)
+            .map(|output| self.allocate(ValueId { node: index as u32, output }, false))
+            .collect();
+        self.push(Work::Kernel(op.clone()), inputs, outputs, index);
+    }
+
+    fn convolution(&mut self, index: usize, node: &Node, op: &Op, sizes: LanesConv) {
+        let id = ValueId { node: index as u32, output: 0 };
+        let kernel_gradient = matches!(op, Op::ConvolutionKernelGradient(..));
+        let first = self.in_lanes(node.inputs[0]);
+        let second =
+            if kernel_gradient { self.in_lanes(node.inputs[1]) } else { self.contiguous(node.inputs[1]) };
+        let output = self.allocate(id, !kernel_gradient);
+        let work = match op {
+            Op::Convolution(_) => Work::LanesConvolution(sizes),
+            Op::ConvolutionInputGradient(..) => Work::LanesInputGradient(sizes),
+            _ => Work::LanesKernelGradient(sizes),
+        };
+        self.push(work, smallvec::smallvec![first, second], SmallVec::from_elem(output, 1), index);
+    }
+
+    /// Copies only those parts that could not be computed into their place.
+    fn concatenation(&mut self, id: ValueId, node: &Node) {
+        let whole = self.place_of_concatenation(id);
+        let mut start = 0;
+        for &part in &node.inputs {
+            let channels = self.graph.spec(part).dims[3];
+            if self.part_of.get(&part) != Some(&(id, start)) {
+                let from = self.places[&part].clone();
+                let to = whole.channels(start, channels);
+                self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(to, 1), id.node as usize);
+            }
+            start += channels;
+        }
+        if !self.places.contains_key(&id) {
+            self.settle(id, whole);
+        }
+    }
+
+    /// The memory of a concatenation, made when the first of its parts is.
+    fn place_of_concatenation(&mut self, id: ValueId) -> Place {
+        if let Some(place) = self.places.get(&id) {
+            return place.clone();
+        }
+        let place = self.allocate(id, true);
+        self.settle(id, place.clone());
+        place
+    }
+
+    fn fused(&mut self, index: usize, node: &Node, fused: &Fused) {
+        let graph = self.graph;
+        let space = fused.space(|input| &graph.spec(node.inputs[input]).dims).clone();
+        let lanes = fused_runs_in_lanes(graph, &self.layouts, index);
+        let inputs: Vec<Place> = node
+            .inputs
+            .iter()
+            .map(|&id| match lanes && graph.spec(id).dims == space {
+                true => self.in_lanes(id),
+                // Kept in lanes but read here through a broadcast, or by a loop that runs in strides.
+                false => self.strided(id),
+            })
+            .collect();
+        let mut in_place: SmallVec<[bool; 2]> = SmallVec::new();
+        let mut results: Vec<Place> = Vec::new();
+        for (result, spec) in node.outputs.iter().enumerate() {
+            let id = ValueId { node: index as u32, output: result as u32 };
+            let element = spec.dims == space && !matches!(fused.body[fused.results[result]].op, Op::Reduce(_));
+            let taken = if element { self.take_over(index, node, fused, result, &inputs, &results) } else { None };
+            in_place.push(taken.is_some());
+            let place = match taken {
+                Some(place) => {
+                    self.settle(id, place.clone());
+                    place
+                }
+                None => self.allocate(id, lanes && element),
+            };
+            results.push(place);
+        }
+        let made = make_loop(fused, &space, lanes, &inputs, &results, &in_place);
+        let work = Work::Loop(Box::new(FusedLoop::new(&made.description)));
+        self.push(work, made.inputs.into(), made.outputs.into(), index);
+    }
+
+    /// The memory of an input that nobody reads after this node and that a result may overwrite.
+    fn take_over(
+        &self,
+        index: usize,
+        node: &Node,
+        fused: &Fused,
+        result: usize,
+        inputs: &[Place],
+        earlier: &[Place],
+    ) -> Option<Place> {
+        let id = ValueId { node: index as u32, output: result as u32 };
+        let spec = &node.outputs[result];
+        let wanted_variable = self.assigned_to.get(&id).copied();
+        if self.part_of.contains_key(&id) || (wanted_variable.is_none() && self.result_of.contains_key(&id)) {
+            return None;
+        }
+        // A variable's new value goes straight to the variable once its old value is read for the last time.
+        if let Some(variable) = wanted_variable {
+            let home = Place::contiguous(Storage::Variable(variable), spec.dtype, &spec.dims);
+            let free = self.dead_after(index, &home);
+            let unread = self.inputs_in(&home, inputs).all(|input| {
+                inputs[input].layout == home.layout
+                    && inputs[input].offset == home.offset
+                    && inputs[input].dims == home.dims
+                    && may_overwrite(fused, result, input)
+            });
+            let unique = !self.layouts.is_lanes(id) && !earlier.iter().any(|place| place.storage == home.storage);
+            return (free && unread && unique).then_some(home);
+        }
+        (0..inputs.len()).find_map(|input| {
+            let place = &inputs[input];
+            let fits = matches!(place.storage, Storage::Temporary(_))
+                && place.dims == spec.dims
+                && place.dtype == spec.dtype
+                && place.is_lanes() == self.layouts.is_lanes(id)
+                && (place.is_lanes() || place.is_contiguous())
+                && !earlier.iter().any(|place| place.storage == inputs[input].storage)
+                && may_overwrite(fused, result, input);
+            // No other input may look at the same memory in another way.
+            let alone = fits
+                && self.inputs_in(place, inputs).all(|other| {
+                    other == input || (overlap(&inputs[other], place) == Some(false))
+                });
+            (alone && self.dead_after(index, place)).then(|| place.clone())
+        })
+    }
+
+    fn inputs_in<'b>(&self, place: &'b Place, inputs: &'b [Place]) -> impl Iterator<Item = usize> + 'b {
+        (0..inputs.len()).filter(|&input| inputs[input].storage == place.storage)
+    }
+
+    /// Whether nothing that lies at a place is read after a node.
+    fn dead_after(&self, index: usize, place: &Place) -> bool {
+        let residents = self.residents.get(&place.storage).map_or(&[][..], Vec::as_slice);
+        let old = match place.storage {
+            Storage::Variable(number) => self.variable_nodes.get(&number).copied(),
+            _ => None,
+        };
+        residents.iter().copied().chain(old).all(|id| {
+            let dead = self.last_use.get(&id).is_none_or(|&last| last <= index);
+            dead || self.places.get(&id).is_some_and(|other| overlap(other, place) == Some(false))
+        })
+    }
+
+    /// Makes a place for a value: in the concatenation or the result that it belongs to, or in new memory.
+    fn allocate(&mut self, id: ValueId, lanes: bool) -> Place {
+        let spec = self.graph.spec(id).clone();
+        if let Some(&(whole, start)) = self.part_of.get(&id) {
+            let place = self.place_of_concatenation(whole).channels(start, spec.dims[3]);
+            self.settle(id, place.clone());
+            return place;
+        }
+        let place = match self.result_of.get(&id) {
+            Some(&number) if !lanes => Place::contiguous(Storage::Output(number), spec.dtype, &spec.dims),
+            _ => self.temporary(&spec, lanes),
+        };
+        self.settle(id, place.clone());
+        place
+    }
+
+    fn temporary(&mut self, spec: &Spec, lanes: bool) -> Place {
+        let storage = Storage::Temporary(self.temporaries.len());
+        self.temporaries.push(spec.bytes());
+        match lanes {
+            true => Place::lanes(storage, spec.dtype, &spec.dims),
+            false => Place::contiguous(storage, spec.dtype, &spec.dims),
+        }
+    }
+
+    fn settle(&mut self, id: ValueId, place: Place) {
+        self.residents.entry(place.storage).or_default().push(id);
+        self.places.insert(id, place);
+    }
+
+    fn lanes(&mut self, ids: &Inputs) -> SmallVec<[Place; 4]> {
+        ids.iter().map(|&id| self.in_lanes(id)).collect()
+    }
+
+    /// The value in lanes; copied there if it is not.
+    fn in_lanes(&mut self, id: ValueId) -> Place {
+        self.convert(id, true)
+    }
+
+    /// The value in strides; copied if it is in lanes.
+    fn strided(&mut self, id: ValueId) -> Place {
+        self.convert(id, false)
+    }
+
+    /// The value in row-major order; copied if it is not.
+    fn contiguous(&mut self, id: ValueId) -> Place {
+        let place = self.strided(id);
+        if place.is_contiguous() {
+            return place;
+        }
+        let copy = self.temporary(&Spec { dims: place.dims.clone(), dtype: place.dtype }, false);
+        self.push(Work::Copy, SmallVec::from_elem(place, 1), SmallVec::from_elem(copy.clone(), 1), id.node as usize);
+        copy
+    }
+
+    fn convert(&mut self, id: ValueId, lanes: bool) -> Place {
+        let place = self.places[&id].clone();
+        if place.is_lanes() == lanes {
+            return place;
+        }
+        if let Some(copy) = self.converted.get(&id) {
+            return copy.clone();
+        }
+        let copy = self.temporary(&Spec { dims: place.dims.clone(), dtype: place.dtype }, lanes);
+        self.push(Work::Copy, SmallVec::from_elem(place, 1), SmallVec::from_elem(copy.clone(), 1), id.node as usize);
+        self.converted.insert(id, copy.clone());
+        // The copy is made once and stays as long as the value itself is read.
+        self.residents.entry(copy.storage).or_default().push(id);
+        copy
+    }
+
+    fn push(&mut self, work: Work, inputs: SmallVec<[Place; 4]>, outputs: SmallVec<[Place; 2]>, node: usize) {
+        let origin = self.graph.nodes[node].origin.clone();
+        self.steps.push(Step { work, inputs, outputs, origin });
+    }
+
+    /// Copies results and new values of variables to where they go, unless they were computed there.
+    fn deliver(&mut self) {
+        let last = self.graph.nodes.len().saturating_sub(1);
+        for (number, &id) in self.graph.outputs.iter().enumerate() {
+            let spec = self.graph.spec(id).clone();
+            let to = Place::contiguous(Storage::Output(number), spec.dtype, &spec.dims);
+            let from = self.places[&id].clone();
+            if from.storage != to.storage {
+                self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(to, 1), last);
+            }
+        }
+        let mut pending = Vec::new();
+        for &(variable, id) in &self.graph.assignments {
+            let spec = self.graph.spec(id).clone();
+            let to = Place::contiguous(Storage::Variable(variable), spec.dtype, &spec.dims);
+            let mut from = self.places[&id].clone();
+            if from.storage == to.storage && from.layout == to.layout && from.offset == 0 {
+                continue;
+            }
+            // Another variable's old value must be saved before that variable is overwritten.
+            if matches!(from.storage, Storage::Variable(_)) {
+                let copy = self.temporary(&spec, false);
+                self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(copy.clone(), 1), last);
+                from = copy;
+            }
+            pending.push((from, to));
+        }
+        for (from, to) in pending {
+            self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(to, 1), last);
+        }
+    }
+
+    fn finish(self) -> Lowered {
+        let mut lifetimes: Vec<Lifetime> =
+            self.temporaries.iter().map(|&bytes| Lifetime { bytes, first: usize::MAX, last: 0 }).collect();
+        for (index, step) in self.steps.iter().enumerate() {
+            for place in step.inputs.iter().chain(&step.outputs) {
+                if let Storage::Temporary(number) = place.storage {
+                    let lifetime = &mut lifetimes[number];
+                    lifetime.first = lifetime.first.min(index);
+                    lifetime.last = lifetime.last.max(index);
+                }
+            }
+        }
+        for lifetime in &mut lifetimes {
+            lifetime.first = lifetime.first.min(lifetime.last);
+        }
+        let (temporaries, arena_bytes) = lay_out(&lifetimes);
+        let specs = |ids: &[ValueId]| ids.iter().map(|&id| self.graph.spec(id).clone()).collect();
+        Lowered {
+            temporaries,
+            arena_bytes,
+            inputs: specs(&self.graph.inputs),
+            outputs: specs(&self.graph.outputs),
+            steps: self.steps,
+            constants: self.constants,
+        }
+    }
+}
+
+/// Whether two places in the same memory share elements; nothing if that cannot be told.
+fn overlap(a: &Place, b: &Place) -> Option<bool> {
+    if a.storage != b.storage {
+        return Some(false);
+    }
+    match (&a.layout, &b.layout) {
+        (Layout::Lanes { block_stride: x }, Layout::Lanes { block_stride: y }) if x == y => {
+            // Ranges of channels of the same blocks.
+            let range = |place: &Place| {
+                let start = place.offset as usize;
+                start..start + place.dims[3] * place.plane()
+            };
+            let (a, b) = (range(a), range(b));
+            Some(a.start < b.end && b.start < a.end)
+        }
+        _ => None,
+    }
+}
+
+/// The values that can be computed straight into a concatenation in lanes, with the channel where they go.
+///
+/// Later concatenations come first, so that one inside another finds its own place in the outer one.
+fn parts_of_concatenations(graph: &Graph, layouts: &Layouts) -> HashMap<ValueId, (ValueId, usize)> {
+    let mut parts = HashMap::new();
+    for (index, node) in graph.nodes.iter().enumerate().rev() {
+        let id = ValueId { node: index as u32, output: 0 };
+        if !matches!(node.kind, Kind::Op(Op::Concat(_))) || !layouts.is_lanes(id) {
+            continue;
+        }
+        let mut start = 0;
+        for &part in &node.inputs {
+            let producer = graph.node(part);
+            let own_memory = match &producer.kind {
+                Kind::Fused(_) => true,
+                Kind::Op(op) => !matches!(op, Op::Slice(_)),
+                _ => false,
+            };
+            if own_memory && layouts.is_lanes(part) {
+                parts.entry(part).or_insert((id, start));
+            }
+            start += graph.spec(part).dims[3];
+        }
+    }
+    parts
+}
+
+/// Strides of a place over the axes in which it is copied.
+pub(crate) fn copy_strides(from: &Place, to: &Place) -> (Dims, Strides, Strides) {
+    if from.is_lanes() || to.is_lanes() {
+        return (lanes_space(&from.dims), from.strides_in_lanes_space(), to.strides_in_lanes_space());
+    }
+    let (Layout::Strided(source), Layout::Strided(target)) = (&from.layout, &to.layout) else {
+        unreachable!("neither is in lanes")
+    };
+    (from.dims.clone(), source.clone(), target.clone())
+}

@@ -1,0 +1,128 @@
+//! The steps of a program: which kernel runs on which places.
+
+use crate::cpu::buffer::{View, ViewMut};
+use crate::cpu::isa::Isa;
+use crate::cpu::kernels::conv_lanes::{self, LanesConv, Planes, PlanesMut};
+use crate::cpu::kernels::fused::FusedLoop;
+use crate::cpu::kernels::{self, layout};
+use crate::cpu::lower::place::{Layout, Place, Storage};
+use crate::cpu::lower::copy_strides;
+use crate::graph::Origin;
+use crate::ops::Op;
+use smallvec::SmallVec;
+
+/// One kernel call of a program.
+pub(crate) struct Step {
+    pub(crate) work: Work,
+    pub(crate) inputs: SmallVec<[Place; 4]>,
+    pub(crate) outputs: SmallVec<[Place; 2]>,
+    pub(crate) origin: Origin,
+}
+
+/// What a step does.
+pub(crate) enum Work {
+    /// The kernel that runs the op eagerly.
+    Kernel(Op),
+    Loop(Box<FusedLoop>),
+    /// The same elements in another place or layout.
+    Copy,
+    LanesConvolution(LanesConv),
+    LanesInputGradient(LanesConv),
+    LanesKernelGradient(LanesConv),
+    LanesWindow(Op),
+}
+
+/// Where the memory of a call is.
+pub(crate) struct Memory<'a> {
+    pub(crate) inputs: &'a [*const u8],
+    pub(crate) variables: &'a [*mut u8],
+    pub(crate) constants: &'a [*const u8],
+    pub(crate) outputs: &'a [*mut u8],
+    pub(crate) arena: *mut u8,
+    pub(crate) temporaries: &'a [usize],
+}
+
+impl Memory<'_> {
+    fn address(&self, place: &Place) -> *mut u8 {
+        let base = match place.storage {
+            Storage::Input(number) => self.inputs[number].cast_mut(),
+            Storage::Variable(number) => self.variables[number],
+            Storage::Constant(number) => self.constants[number].cast_mut(),
+            Storage::Output(number) => self.outputs[number],
+            Storage::Temporary(number) => self.arena.wrapping_add(self.temporaries[number]),
+        };
+        base.wrapping_offset(place.offset * place.dtype.size() as isize)
+    }
+
+    /// # Safety
+    /// The place's elements must be initialized, and not written while the view lives.
+    unsafe fn view(&self, place: &Place) -> View<'_> {
+        let Layout::Strided(strides) = &place.layout else { unreachable!("kernels read strided places") };
+        // SAFETY: passed on to the caller.
+        unsafe { View::new(self.address(place), place.dtype, place.dims.clone(), strides.clone()) }
+    }
+
+    fn planes(&self, place: &Place) -> Planes {
+        let Layout::Lanes { block_stride } = place.layout else { unreachable!("planes lie in lanes") };
+        let data = self.address(place).cast::<f32>();
+        Planes { data, block_stride, channel_stride: place.plane() }
+    }
+
+    fn planes_mut(&self, place: &Place) -> PlanesMut {
+        let Planes { data, block_stride, channel_stride } = self.planes(place);
+        PlanesMut { data: data.cast_mut(), block_stride, channel_stride }
+    }
+}
+
+impl Step {
+    /// Runs the step.
+    ///
+    /// # Safety
+    /// The memory must be that of the program the step belongs to, and nobody else may write to it.
+    pub(crate) unsafe fn run(&self, memory: &Memory) {
+        let (input, output) = (|number: usize| &self.inputs[number], |number: usize| &self.outputs[number]);
+        let isa = Isa::current();
+        // SAFETY: lowering gave outputs memory of their own, apart from what loops may overwrite, and steps run
+        // in an order in which inputs are written before they are read.
+        unsafe {
+            match &self.work {
+                Work::Kernel(op) => {
+                    let views: SmallVec<[View; 4]> = self.inputs.iter().map(|place| memory.view(place)).collect();
+                    let mut targets: SmallVec<[ViewMut; 2]> = self
+                        .outputs
+                        .iter()
+                        .map(|place| ViewMut::new(memory.address(place), place.dtype, place.dims.clone()))
+                        .collect();
+                    kernels::run(op, &views, &mut targets);
+                }
+                Work::Loop(fused) => {
+                    let inputs: SmallVec<[*const u8; 8]> =
+                        self.inputs.iter().map(|place| memory.address(place).cast_const()).collect();
+                    let outputs: SmallVec<[*mut u8; 4]> =
+                        self.outputs.iter().map(|place| memory.address(place)).collect();
+                    fused.run(&inputs, &outputs);
+                }
+                Work::Copy => {
+                    let (dims, source_strides, target_strides) = copy_strides(input(0), output(0));
+                    let source = memory.address(input(0)).cast_const();
+                    let target = memory.address(output(0));
+                    layout::Copy { dims, source, source_strides, target, target_strides }.run(input(0).dtype);
+                }
+                Work::LanesConvolution(sizes) => {
+                    let kernel = memory.address(input(1)).cast::<f32>();
+                    conv_lanes::forward(isa, sizes, memory.planes(input(0)), kernel, memory.planes_mut(output(0)));
+                }
+                Work::LanesInputGradient(sizes) => {
+                    let kernel = memory.address(input(1)).cast::<f32>();
+                    let (from, to) = (memory.planes(input(0)), memory.planes_mut(output(0)));
+                    conv_lanes::input_gradient(isa, sizes, from, kernel, to, false);
+                }
+                Work::LanesKernelGradient(sizes) => {
+                    let to = memory.address(output(0)).cast::<f32>();
+                    conv_lanes::kernel_gradient(isa, sizes, memory.planes(input(0)), memory.planes(input(1)), to);
+                }
+                Work::LanesWindow(op) => unreachable!("{op:?}"),
+            }
+        }
+    }
+}
