@@ -4,8 +4,10 @@ pub(crate) mod buffer;
 mod eager;
 pub mod isa;
 pub(crate) mod kernels;
+pub(crate) mod lower;
 mod program;
 pub(crate) mod scratch;
+mod steps;
 pub mod threads;
 pub(crate) mod vector;
 

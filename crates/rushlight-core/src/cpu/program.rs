@@ -34,8 +34,11 @@ impl Program {
         let mut arena = self.arena.lock().unwrap_or_else(PoisonError::into_inner);
         let arena = arena.get_or_insert_with(|| Buffer::new(*arena_bytes));
         let mut guards = lock_in_order(variables);
-        let variable_pointers: Vec<*mut u8> =
-            guards.iter_mut().zip(&self.assigned).map(|(guard, &assigned)| exclusive(guard, assigned)).collect();
+        let variable_pointers: Vec<*mut u8> = guards
+            .iter_mut()
+            .zip(&self.assigned)
+            .map(|(guard, &assigned)| exclusive(guard, assigned))
+            .collect();
         let inputs: Vec<Value> = inputs.iter().map(|&input| contiguous(input)).collect();
         let address = |value: &Value| value.view().data;
         let input_pointers: Vec<*const u8> = inputs.iter().map(address).collect();
@@ -54,7 +57,8 @@ impl Program {
             // SAFETY: arena, results and assigned variables are held exclusively; the rest is only read.
             unsafe { step.run(&memory) };
         }
-        let values = results.into_iter().zip(outputs).map(|(buffer, spec)| Value::contiguous(buffer, spec.clone()));
+        let values =
+            results.into_iter().zip(outputs).map(|(buffer, spec)| Value::contiguous(buffer, spec.clone()));
         Ok(values.collect())
     }
 

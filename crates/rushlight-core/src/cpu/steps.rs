@@ -5,8 +5,8 @@ use crate::cpu::isa::Isa;
 use crate::cpu::kernels::conv_lanes::{self, LanesConv, Planes, PlanesMut};
 use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::{self, layout};
-use crate::cpu::lower::place::{Layout, Place, Storage};
 use crate::cpu::lower::copy_strides;
+use crate::cpu::lower::place::{Layout, Place, Storage};
 use crate::graph::Origin;
 use crate::ops::Op;
 use smallvec::SmallVec;
@@ -87,7 +87,8 @@ impl Step {
         unsafe {
             match &self.work {
                 Work::Kernel(op) => {
-                    let views: SmallVec<[View; 4]> = self.inputs.iter().map(|place| memory.view(place)).collect();
+                    let views: SmallVec<[View; 4]> =
+                        self.inputs.iter().map(|place| memory.view(place)).collect();
                     let mut targets: SmallVec<[ViewMut; 2]> = self
                         .outputs
                         .iter()
@@ -110,7 +111,13 @@ impl Step {
                 }
                 Work::LanesConvolution(sizes) => {
                     let kernel = memory.address(input(1)).cast::<f32>();
-                    conv_lanes::forward(isa, sizes, memory.planes(input(0)), kernel, memory.planes_mut(output(0)));
+                    conv_lanes::forward(
+                        isa,
+                        sizes,
+                        memory.planes(input(0)),
+                        kernel,
+                        memory.planes_mut(output(0)),
+                    );
                 }
                 Work::LanesInputGradient(sizes) => {
                     let kernel = memory.address(input(1)).cast::<f32>();
@@ -119,7 +126,13 @@ impl Step {
                 }
                 Work::LanesKernelGradient(sizes) => {
                     let to = memory.address(output(0)).cast::<f32>();
-                    conv_lanes::kernel_gradient(isa, sizes, memory.planes(input(0)), memory.planes(input(1)), to);
+                    conv_lanes::kernel_gradient(
+                        isa,
+                        sizes,
+                        memory.planes(input(0)),
+                        memory.planes(input(1)),
+                        to,
+                    );
                 }
                 Work::LanesWindow(op) => unreachable!("{op:?}"),
             }

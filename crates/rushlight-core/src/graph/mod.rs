@@ -210,7 +210,10 @@ impl Kind {
 
 impl Fused {
     /// The iteration space: what an elementwise op gives, or what a reduction takes.
-    pub(crate) fn space<'a>(&'a self, input_dims: impl Fn(usize) -> &'a crate::tensor::Dims) -> &'a crate::tensor::Dims {
+    pub(crate) fn space<'a>(
+        &'a self,
+        input_dims: impl Fn(usize) -> &'a crate::tensor::Dims,
+    ) -> &'a crate::tensor::Dims {
         let step = &self.body[0];
         match (&step.op, step.inputs[0]) {
             (Op::Reduce(_), Operand::Input(number)) => input_dims(number),

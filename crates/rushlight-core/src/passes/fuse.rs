@@ -6,7 +6,7 @@
 use crate::graph::{Fused, FusedOp, Graph, Inputs, Kind, Node, Operand, Rewriter, ValueId};
 use crate::ops::Op;
 use crate::ops::reduce::Reduction;
-use crate::tensor::Dims;
+use crate::tensor::{Axes, DType, Dims};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
@@ -19,7 +19,8 @@ pub(super) fn run(graph: &Graph) -> Graph {
 fn space_of<'a>(graph: &'a Graph, node: &'a Node) -> Option<&'a Dims> {
     match &node.kind {
         Kind::Op(Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_)) => {
-            Some(&node.outputs[0].dims)
+            let dims = &node.outputs[0].dims;
+            (!dims.contains(&0)).then_some(dims)
         }
         Kind::Op(Op::Reduce(reduce))
             if matches!(reduce.kind, Reduction::Sum | Reduction::Max | Reduction::Min) =>
@@ -48,6 +49,8 @@ struct Groups {
     members: Vec<Vec<usize>>,
     /// By group: the iteration space, if its members are fusible.
     space: Vec<Option<Dims>>,
+    /// By group: the axes that its reductions go over, the same for all of them.
+    reduced: Vec<Option<Axes>>,
     /// By search: marks the groups seen, to avoid clearing.
     seen: Vec<u32>,
     search: u32,
@@ -60,6 +63,7 @@ impl Groups {
             merged: Vec::new(),
             members: Vec::new(),
             space: Vec::new(),
+            reduced: Vec::new(),
             seen: Vec::new(),
             search: 0,
         };
@@ -67,6 +71,9 @@ impl Groups {
         let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
         for (index, node) in graph.nodes.iter().enumerate() {
             let group = groups.add(index, space_of(graph, node).cloned());
+            if let Kind::Op(Op::Reduce(reduce)) = &node.kind {
+                groups.reduced[group] = Some(reduce.axes.clone());
+            }
             let Some(space) = space_of(graph, node) else { continue };
             let mut candidates: SmallVec<[usize; 4]> = node
                 .inputs
@@ -100,6 +107,7 @@ impl Groups {
         self.merged.push(group);
         self.members.push(vec![node]);
         self.space.push(space);
+        self.reduced.push(None);
         self.seen.push(0);
         group
     }
@@ -115,11 +123,17 @@ impl Groups {
         let moved = std::mem::take(&mut self.members[from]);
         self.members[into].extend(moved);
         self.merged[from] = into;
+        let axes = self.reduced[from].take();
+        self.reduced[into] = self.reduced[into].take().or(axes);
     }
 
     /// Two groups may become one if neither needs the other through a third, and no member reads a member's total.
     fn may_merge(&mut self, graph: &Graph, a: usize, b: usize) -> bool {
-        !self.reaches(graph, a, b) && !self.reaches(graph, b, a)
+        let one_reduction = match (&self.reduced[a], &self.reduced[b]) {
+            (Some(a), Some(b)) => a == b,
+            _ => true,
+        };
+        one_reduction && !self.reaches(graph, a, b) && !self.reaches(graph, b, a)
     }
 
     /// Whether `from` needs `to` by a way that leaves `from` through another group, or through a reduction of `to`.
@@ -160,7 +174,7 @@ impl Groups {
         let mut rewriter = Rewriter::new(graph);
         for group in order {
             let members = &self.members[group];
-            if members.len() == 1 {
+            if self.space[group].is_none() {
                 rewriter.keep(members[0]);
             } else {
                 self.fuse(graph, group, &uses, &mut rewriter);

@@ -8,7 +8,12 @@ use smallvec::SmallVec;
 /// Where the elements that a view op shows lie in the memory of its input: the place of the first, and strides.
 ///
 /// Nothing if the op is not a view, or a reshape of elements that do not lie in order.
-pub(crate) fn strides_of(op: &Op, dims: &[usize], strides: &[isize], output: &[usize]) -> Option<(isize, Strides)> {
+pub(crate) fn strides_of(
+    op: &Op,
+    dims: &[usize],
+    strides: &[isize],
+    output: &[usize],
+) -> Option<(isize, Strides)> {
     let mut start = 0;
     let strides: Strides = match op {
         Op::Reshape(_) if is_contiguous(dims, strides) => contiguous_strides(output),

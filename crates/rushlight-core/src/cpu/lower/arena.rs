@@ -24,7 +24,9 @@ pub(super) fn lay_out(lifetimes: &[Lifetime]) -> (Vec<usize>, usize) {
         let lifetime = lifetimes[index];
         let mut taken: Vec<(usize, usize)> = placed
             .iter()
-            .filter(|&&other| lifetimes[other].first <= lifetime.last && lifetime.first <= lifetimes[other].last)
+            .filter(|&&other| {
+                lifetimes[other].first <= lifetime.last && lifetime.first <= lifetimes[other].last
+            })
             .map(|&other| (offsets[other], offsets[other] + lifetimes[other].bytes))
             .collect();
         taken.sort_unstable();
@@ -64,7 +66,8 @@ mod tests {
             assert_eq!(offsets[a] % ALIGNMENT, 0);
             assert!(offsets[a] + lifetimes[a].bytes <= total);
             for b in 0..a {
-                let at_once = lifetimes[a].first <= lifetimes[b].last && lifetimes[b].first <= lifetimes[a].last;
+                let at_once =
+                    lifetimes[a].first <= lifetimes[b].last && lifetimes[b].first <= lifetimes[a].last;
                 let overlap = offsets[a] < offsets[b] + lifetimes[b].bytes
                     && offsets[b] < offsets[a] + lifetimes[a].bytes;
                 assert!(!(at_once && overlap));

@@ -54,8 +54,7 @@ struct Emitter<'a> {
     /// The variable that a value is assigned to.
     assigned_to: HashMap<ValueId, usize>,
     /// The values that lie in each temporary memory and each variable.
-    residents: HashMap<Storage, Vec<ValueId>>,
-    variable_nodes: HashMap<usize, ValueId>,
+    residents: HashMap<Storage, Vec<(ValueId, Place)>>,
 }
 
 impl<'a> Emitter<'a> {
@@ -76,12 +75,6 @@ impl<'a> Emitter<'a> {
             result_of.entry(id).or_insert(number);
         }
         let assigned_to = graph.assignments.iter().map(|&(variable, value)| (value, variable)).collect();
-        let mut variable_nodes = HashMap::new();
-        for (index, node) in graph.nodes.iter().enumerate() {
-            if let Kind::Variable(number) = node.kind {
-                variable_nodes.insert(number, ValueId { node: index as u32, output: 0 });
-            }
-        }
         Emitter {
             graph,
             layouts,
@@ -89,7 +82,6 @@ impl<'a> Emitter<'a> {
             result_of,
             assigned_to,
             last_use,
-            variable_nodes,
             steps: Vec::new(),
             places: HashMap::new(),
             converted: HashMap::new(),
@@ -111,7 +103,8 @@ impl<'a> Emitter<'a> {
                 self.settle(id, Place::contiguous(Storage::Variable(*number), spec.dtype, &spec.dims))
             }
             Kind::Constant(constant) => {
-                let mut place = Place::contiguous(Storage::Constant(self.constants.len()), spec.dtype, &spec.dims);
+                let mut place =
+                    Place::contiguous(Storage::Constant(self.constants.len()), spec.dtype, &spec.dims);
                 place.layout = Layout::Strided(constant.0.strides.clone());
                 self.constants.push(constant.0.clone());
                 self.settle(id, place);
@@ -190,7 +183,12 @@ impl<'a> Emitter<'a> {
             if self.part_of.get(&part) != Some(&(id, start)) {
                 let from = self.places[&part].clone();
                 let to = whole.channels(start, channels);
-                self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(to, 1), id.node as usize);
+                self.push(
+                    Work::Copy,
+                    SmallVec::from_elem(from, 1),
+                    SmallVec::from_elem(to, 1),
+                    id.node as usize,
+                );
             }
             start += channels;
         }
@@ -226,8 +224,10 @@ impl<'a> Emitter<'a> {
         let mut results: Vec<Place> = Vec::new();
         for (result, spec) in node.outputs.iter().enumerate() {
             let id = ValueId { node: index as u32, output: result as u32 };
-            let element = spec.dims == space && !matches!(fused.body[fused.results[result]].op, Op::Reduce(_));
-            let taken = if element { self.take_over(index, node, fused, result, &inputs, &results) } else { None };
+            let element =
+                spec.dims == space && !matches!(fused.body[fused.results[result]].op, Op::Reduce(_));
+            let taken =
+                if element { self.take_over(index, node, fused, result, &inputs, &results) } else { None };
             in_place.push(taken.is_some());
             let place = match taken {
                 Some(place) => {
@@ -267,9 +267,10 @@ impl<'a> Emitter<'a> {
                 inputs[input].layout == home.layout
                     && inputs[input].offset == home.offset
                     && inputs[input].dims == home.dims
-                    && may_overwrite(fused, result, input)
+                    && may_overwrite(fused, input)
             });
-            let unique = !self.layouts.is_lanes(id) && !earlier.iter().any(|place| place.storage == home.storage);
+            let unique =
+                !self.layouts.is_lanes(id) && !earlier.iter().any(|place| place.storage == home.storage);
             return (free && unread && unique).then_some(home);
         }
         (0..inputs.len()).find_map(|input| {
@@ -280,12 +281,12 @@ impl<'a> Emitter<'a> {
                 && place.is_lanes() == self.layouts.is_lanes(id)
                 && (place.is_lanes() || place.is_contiguous())
                 && !earlier.iter().any(|place| place.storage == inputs[input].storage)
-                && may_overwrite(fused, result, input);
+                && may_overwrite(fused, input);
             // No other input may look at the same memory in another way.
             let alone = fits
-                && self.inputs_in(place, inputs).all(|other| {
-                    other == input || (overlap(&inputs[other], place) == Some(false))
-                });
+                && self
+                    .inputs_in(place, inputs)
+                    .all(|other| other == input || (overlap(&inputs[other], place) == Some(false)));
             (alone && self.dead_after(index, place)).then(|| place.clone())
         })
     }
@@ -297,13 +298,9 @@ impl<'a> Emitter<'a> {
     /// Whether nothing that lies at a place is read after a node.
     fn dead_after(&self, index: usize, place: &Place) -> bool {
         let residents = self.residents.get(&place.storage).map_or(&[][..], Vec::as_slice);
-        let old = match place.storage {
-            Storage::Variable(number) => self.variable_nodes.get(&number).copied(),
-            _ => None,
-        };
-        residents.iter().copied().chain(old).all(|id| {
-            let dead = self.last_use.get(&id).is_none_or(|&last| last <= index);
-            dead || self.places.get(&id).is_some_and(|other| overlap(other, place) == Some(false))
+        residents.iter().all(|(id, other)| {
+            let dead = self.last_use.get(id).is_none_or(|&last| last <= index);
+            dead || overlap(other, place) == Some(false)
         })
     }
 
@@ -333,7 +330,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn settle(&mut self, id: ValueId, place: Place) {
-        self.residents.entry(place.storage).or_default().push(id);
+        self.residents.entry(place.storage).or_default().push((id, place.clone()));
         self.places.insert(id, place);
     }
 
@@ -358,7 +355,12 @@ impl<'a> Emitter<'a> {
             return place;
         }
         let copy = self.temporary(&Spec { dims: place.dims.clone(), dtype: place.dtype }, false);
-        self.push(Work::Copy, SmallVec::from_elem(place, 1), SmallVec::from_elem(copy.clone(), 1), id.node as usize);
+        self.push(
+            Work::Copy,
+            SmallVec::from_elem(place, 1),
+            SmallVec::from_elem(copy.clone(), 1),
+            id.node as usize,
+        );
         copy
     }
 
@@ -371,10 +373,15 @@ impl<'a> Emitter<'a> {
             return copy.clone();
         }
         let copy = self.temporary(&Spec { dims: place.dims.clone(), dtype: place.dtype }, lanes);
-        self.push(Work::Copy, SmallVec::from_elem(place, 1), SmallVec::from_elem(copy.clone(), 1), id.node as usize);
+        self.push(
+            Work::Copy,
+            SmallVec::from_elem(place, 1),
+            SmallVec::from_elem(copy.clone(), 1),
+            id.node as usize,
+        );
         self.converted.insert(id, copy.clone());
         // The copy is made once and stays as long as the value itself is read.
-        self.residents.entry(copy.storage).or_default().push(id);
+        self.residents.entry(copy.storage).or_default().push((id, copy.clone()));
         copy
     }
 
@@ -405,7 +412,12 @@ impl<'a> Emitter<'a> {
             // Another variable's old value must be saved before that variable is overwritten.
             if matches!(from.storage, Storage::Variable(_)) {
                 let copy = self.temporary(&spec, false);
-                self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(copy.clone(), 1), last);
+                self.push(
+                    Work::Copy,
+                    SmallVec::from_elem(from, 1),
+                    SmallVec::from_elem(copy.clone(), 1),
+                    last,
+                );
                 from = copy;
             }
             pending.push((from, to));

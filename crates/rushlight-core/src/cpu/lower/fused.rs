@@ -59,10 +59,13 @@ pub(super) fn make_loop(
         }))
     };
     for step in &fused.body {
-        let operand = |operand: &Operand, read: &mut dyn FnMut(usize, Option<usize>) -> Register| match *operand {
-            Operand::Input(input) => read(input, None),
-            Operand::Body(earlier) => registers[earlier].expect("reductions are read by nobody in the body"),
-        };
+        let operand =
+            |operand: &Operand, read: &mut dyn FnMut(usize, Option<usize>) -> Register| match *operand {
+                Operand::Input(input) => read(input, None),
+                Operand::Body(earlier) => {
+                    registers[earlier].expect("reductions are read by nobody in the body")
+                }
+            };
         let register = match &step.op {
             Op::Broadcast(_) => match step.inputs[0] {
                 Operand::Input(input) => Some(read(input, Some(0))),
@@ -86,7 +89,9 @@ pub(super) fn make_loop(
         if let Op::Reduce(reduce) = &step.op {
             let from = match step.inputs[0] {
                 Operand::Input(input) => read(input, None),
-                Operand::Body(earlier) => registers[earlier].expect("reductions are read by nobody in the body"),
+                Operand::Body(earlier) => {
+                    registers[earlier].expect("reductions are read by nobody in the body")
+                }
             };
             let Layout::Strided(kept) = &place.layout else { unreachable!("reductions are strided") };
             let mut kept = kept.iter();
@@ -97,7 +102,11 @@ pub(super) fn make_loop(
             let marks = if lanes { in_lanes_space(&marks) } else { marks };
             reduced_axes = marks.iter().map(|&mark| mark != 0).collect();
             let strides = if lanes { in_lanes_space(&strides) } else { strides };
-            reductions.push(Reduced { from, kind: reduce.kind, access: Access { dtype: place.dtype, strides } });
+            reductions.push(Reduced {
+                from,
+                kind: reduce.kind,
+                access: Access { dtype: place.dtype, strides },
+            });
             reduction_places.push(place.clone());
         } else {
             let access = Access { dtype: place.dtype, strides: strides_over(place, space, lanes) };
@@ -112,11 +121,7 @@ pub(super) fn make_loop(
     Loop { description, inputs: read_places, outputs: store_places }
 }
 
-/// Whether result `result` may overwrite input `input`: no op behind it reads that input.
-pub(super) fn may_overwrite(fused: &Fused, result: usize, input: usize) -> bool {
-    let made_at = fused.results[result];
-    let reads = |index: usize| fused.body[index].inputs.contains(&Operand::Input(input));
-    // Reductions read their operand at the end of a run, after everything is stored.
-    (0..fused.body.len())
-        .all(|index| !reads(index) || (index <= made_at && !matches!(fused.body[index].op, Op::Reduce(_))))
+/// Whether a result may overwrite an input: it is stored at the end of a run, when only reductions still read.
+pub(super) fn may_overwrite(fused: &Fused, input: usize) -> bool {
+    !fused.body.iter().any(|step| matches!(step.op, Op::Reduce(_)) && step.inputs[0] == Operand::Input(input))
 }

