@@ -1,8 +1,8 @@
 //! Whole training steps: compiled functions against the same code run op by op.
 
 use rushlight_core::{
-    ConvOptions, DType, Padding, Result, Tensor, Variable, concat, function, random, run_functions_eagerly,
-    sparse_categorical_crossentropy, value_and_grad,
+    ConvOptions, DType, Padding, PoolOptions, Result, Tensor, Variable, concat, function, random,
+    run_functions_eagerly, sparse_categorical_crossentropy, value_and_grad,
 };
 
 /// A small net with everything that dense blocks have: batch normalization, concatenation, pooling.
@@ -69,6 +69,8 @@ impl Net {
         for number in 0..2 {
             let y = self.normalized(&x, number)?.conv2d(&self.kernels[number + 1].read(), &same);
             x = concat(&[&x, &y], -1);
+            let halves = PoolOptions::new(2);
+            x = if number == 0 { x.average_pool2d(&halves) } else { x.max_pool2d(&halves) };
         }
         Ok(self.normalized(&x, 2)?.mean([1, 2]).matmul(&self.dense.read()))
     }

@@ -4,6 +4,7 @@ use crate::cpu::buffer::{View, ViewMut};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::conv_lanes::{self, LanesConv, Planes, PlanesMut};
 use crate::cpu::kernels::fused::FusedLoop;
+use crate::cpu::kernels::window_lanes::{self, LanesWindow};
 use crate::cpu::kernels::{self, layout};
 use crate::cpu::lower::copy_strides;
 use crate::cpu::lower::place::{Layout, Place, Storage};
@@ -29,7 +30,7 @@ pub(crate) enum Work {
     LanesConvolution(LanesConv),
     LanesInputGradient(LanesConv),
     LanesKernelGradient(LanesConv),
-    LanesWindow(Op),
+    LanesWindow(Op, LanesWindow),
 }
 
 /// Where the memory of a call is.
@@ -134,7 +135,17 @@ impl Step {
                         to,
                     );
                 }
-                Work::LanesWindow(op) => unreachable!("{op:?}"),
+                Work::LanesWindow(op, sizes) => {
+                    let (from, to) = (memory.planes(input(0)), memory.planes_mut(output(0)));
+                    match op {
+                        Op::Window(window) => window_lanes::forward(isa, sizes, window.kind, from, to),
+                        Op::WindowSumGradient(..) => window_lanes::sum_gradient(isa, sizes, from, to, false),
+                        Op::WindowMaxGradient(_) => {
+                            window_lanes::max_gradient(isa, sizes, from, memory.planes(input(1)), to, false);
+                        }
+                        _ => window_lanes::max_select(isa, sizes, from, memory.planes(input(1)), to),
+                    }
+                }
             }
         }
     }

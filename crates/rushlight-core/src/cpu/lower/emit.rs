@@ -5,7 +5,7 @@ use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::view::strides_of;
 use crate::cpu::lower::arena::{Lifetime, lay_out};
 use crate::cpu::lower::fused::{make_loop, may_overwrite};
-use crate::cpu::lower::layout::{Layouts, fused_runs_in_lanes, is_lanes_window, lanes_convolution};
+use crate::cpu::lower::layout::{Layouts, fused_runs_in_lanes, lanes_convolution, lanes_window};
 use crate::cpu::lower::place::{Layout, Place, Storage, lanes_space};
 use crate::cpu::steps::{Step, Work};
 use crate::graph::{Fused, Graph, Inputs, Kind, Node, ValueId};
@@ -117,10 +117,17 @@ impl<'a> Emitter<'a> {
                     self.convolution(index, node, op, ends.sizes);
                 } else if matches!(op, Op::Concat(_)) && self.layouts.is_lanes(id) {
                     self.concatenation(id, node);
-                } else if is_lanes_window(op) && self.layouts.is_lanes(id) {
+                } else if let Some(sizes) =
+                    lanes_window(self.graph, node).filter(|_| self.layouts.is_lanes(id))
+                {
                     let inputs = self.lanes(&node.inputs);
                     let output = self.allocate(id, true);
-                    self.push(Work::LanesWindow(op.clone()), inputs, SmallVec::from_elem(output, 1), index);
+                    self.push(
+                        Work::LanesWindow(op.clone(), sizes),
+                        inputs,
+                        SmallVec::from_elem(output, 1),
+                        index,
+                    );
                 } else {
                     self.op(index, node, op);
                 }

@@ -1,6 +1,7 @@
 //! Which values are kept in lanes: those that convolutions meet, and all that is computed along with them.
 
 use crate::cpu::kernels::conv_lanes::LanesConv;
+use crate::cpu::kernels::window_lanes::LanesWindow;
 use crate::cpu::lower::place::LANES;
 use crate::graph::{Graph, Kind, Node, ValueId};
 use crate::ops::Op;
@@ -42,7 +43,7 @@ impl Layouts {
         let computed = match &node.kind {
             Kind::Fused(_) => true,
             Kind::Op(_) => {
-                lanes_convolution(graph, node).is_some_and(|ends| ends.output) || is_flexible(node)
+                lanes_convolution(graph, node).is_some_and(|ends| ends.output) || is_flexible(graph, node)
             }
             _ => false,
         };
@@ -55,7 +56,7 @@ impl Layouts {
     fn spread(&mut self, graph: &Graph) -> bool {
         let mut changed = false;
         for (index, node) in graph.nodes.iter().enumerate() {
-            if !is_flexible(node) {
+            if !is_flexible(graph, node) {
                 continue;
             }
             let Some(space) = space_of(graph, node) else { continue };
@@ -88,7 +89,7 @@ fn fits(spec: &Spec) -> bool {
 }
 
 /// Whether a node can work in lanes as well as in strides.
-fn is_flexible(node: &Node) -> bool {
+fn is_flexible(graph: &Graph, node: &Node) -> bool {
     match &node.kind {
         Kind::Fused(_) => true,
         Kind::Op(Op::Concat(axis)) => *axis == 3,
@@ -97,15 +98,25 @@ fn is_flexible(node: &Node) -> bool {
                 && slice.step.iter().all(|&step| step == 1)
                 && slice.start[..3].iter().all(|&start| start == 0)
         }
-        Kind::Op(op) => is_lanes_window(op),
-        _ => false,
+        _ => lanes_window(graph, node).is_some(),
     }
 }
 
-/// Whether a pooling op has a kernel for lanes.
-pub(super) fn is_lanes_window(op: &Op) -> bool {
-    let _ = op;
-    false
+/// The sizes of a pooling op that runs in lanes if what it works on lies there.
+pub(super) fn lanes_window(graph: &Graph, node: &Node) -> Option<LanesWindow> {
+    let Kind::Op(op) = &node.kind else { return None };
+    let input = |number: usize| &graph.spec(node.inputs[number]).dims;
+    let output = &node.outputs[0];
+    let (window, from, to) = match op {
+        Op::Window(window) | Op::WindowMaxSelect(window) => (window, input(0), &output.dims),
+        Op::WindowSumGradient(window, dims) => (window, dims, input(0)),
+        Op::WindowMaxGradient(window) => (window, input(0), input(1)),
+        _ => return None,
+    };
+    if output.dtype != DType::F32 || from[0] == 0 {
+        return None;
+    }
+    LanesWindow::new(window, from, to)
 }
 
 /// The image batch shape that a flexible node works over.
