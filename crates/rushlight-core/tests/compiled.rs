@@ -142,7 +142,7 @@ fn variables_swap_in_program_order() -> Result<()> {
     );
     let swap = function("swap", {
         let (a, b) = (a.clone(), b.clone());
-        move |x: &Tensor| {
+        move |x: &Tensor| -> Result<Tensor> {
             let old = a.read();
             a.assign(&b.read())?;
             b.assign(&old)?;
