@@ -1,4 +1,4 @@
-//! Loops that choose between two operands, element by element.
+//! Loops that choose between two operands, copy one, or repeat an element.
 
 use super::{InnerLoop, LoopBody, compile, read, write};
 use crate::cpu::isa::Isa;
@@ -53,5 +53,45 @@ fn select_loop<T: Copy + 'static>(isa: Isa, scalars: [bool; 3]) -> InnerLoop {
         [true, false, true] => compile::<Select<T, true, false, true>>(isa),
         [true, true, false] => compile::<Select<T, true, true, false>>(isa),
         [true, true, true] => compile::<Select<T, true, true, true>>(isa),
+    }
+}
+
+struct Copied<T>(PhantomData<T>);
+
+impl<T: Copy + 'static> LoopBody for Copied<T> {
+    #[inline(always)]
+    unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) {
+        // SAFETY: the caller vouches for `n` elements of each.
+        unsafe { write::<T>(out, n).copy_from_slice(read::<T>(a, n)) }
+    }
+}
+
+struct Splat<T>(PhantomData<T>);
+
+impl<T: Copy + 'static> LoopBody for Splat<T> {
+    #[inline(always)]
+    unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) {
+        // SAFETY: the caller vouches for `n` elements to write and one to read.
+        unsafe { write::<T>(out, n).fill(read::<T>(a, 1)[0]) }
+    }
+}
+
+/// The loop that copies elements.
+pub(crate) fn copy_kernel(dtype: DType) -> InnerLoop {
+    match dtype.size() {
+        1 => compile::<Copied<u8>>(Isa::current()),
+        2 => compile::<Copied<u16>>(Isa::current()),
+        4 => compile::<Copied<u32>>(Isa::current()),
+        _ => compile::<Copied<u64>>(Isa::current()),
+    }
+}
+
+/// The loop that repeats one element.
+pub(crate) fn splat_kernel(dtype: DType) -> InnerLoop {
+    match dtype.size() {
+        1 => compile::<Splat<u8>>(Isa::current()),
+        2 => compile::<Splat<u16>>(Isa::current()),
+        4 => compile::<Splat<u32>>(Isa::current()),
+        _ => compile::<Splat<u64>>(Isa::current()),
     }
 }
