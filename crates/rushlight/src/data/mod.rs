@@ -11,7 +11,7 @@ mod random;
 mod source;
 
 pub use augment::{Augmentation, Normalization};
-pub use download::{FetchOptions, Progress, RemoteFile, fetch};
+pub use download::{FetchOptions, MIRROR_VARIABLE, Progress, RemoteFile, fetch};
 pub use drawn::{DRAWN_CLASSES, drawn_shapes};
 pub use error::DataError;
 pub use images::{ChannelStatistics, ImageData, ImageSet};

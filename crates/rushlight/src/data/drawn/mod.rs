@@ -15,8 +15,7 @@ use scene::{BYTES, SIDE};
 /// and often a bar or a spot before the shape. A linear model gets few of them right, a small convolutional
 /// network nearly all.
 ///
-/// The same seed draws the same pictures on every machine, and a longer set begins like a shorter one only in
-/// its classes, not in its order.
+/// The same seed and numbers of pictures give the same data on every machine.
 ///
 /// ```
 /// let data = rushlight::data::drawn_shapes(200, 100, 1);
