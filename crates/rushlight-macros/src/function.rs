@@ -109,6 +109,7 @@ fn write(options: &Options, mut function: ItemFn) -> syn::Result<TokenStream> {
     }
     let attributes = attributes(&function.attrs);
     let ItemFn { vis, sig, block, .. } = &function;
+    let statements = &block.stmts;
     let output = match &sig.output {
         ReturnType::Type(_, output) => output,
         ReturnType::Default => unreachable!("checked before"),
@@ -122,6 +123,8 @@ fn write(options: &Options, mut function: ItemFn) -> syn::Result<TokenStream> {
     let inputs =
         if parameters.is_empty() { quote!(_) } else { quote_spanned!(Span::mixed_site()=> mut inputs) };
     let mutable = if parameters.is_empty() { quote!() } else { quote!(mut) };
+    // A compile error about the result then points at its type.
+    let call = quote_spanned!(Span::mixed_site().located_at(output.span())=> recordings.call_static);
     let body = quote_spanned! {Span::mixed_site()=>
         // In a block of its own, where the body does not see it.
         let recordings = {
@@ -130,9 +133,9 @@ fn write(options: &Options, mut function: ItemFn) -> syn::Result<TokenStream> {
         };
         let #mutable flat = <#engine::Flat as ::core::default::Default>::default();
         #(#flatten)*
-        recordings.call_static(&flat, move |#inputs: #engine::Inputs| -> #output {
+        #call(&flat, move |#inputs: #engine::Inputs| -> #output {
             #(#bind)*
-            #block
+            #(#statements)*
         })
     };
     Ok(quote! {

@@ -1,7 +1,7 @@
 //! The expansion of `#[derive(Structure)]`.
 
 use crate::engine::Options;
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Member};
@@ -89,9 +89,9 @@ impl Arm {
             };
             let name = member.to_token_stream().to_string();
             let name = name.strip_prefix("r#").unwrap_or(&name);
-            let binding: Ident = format_ident!("part{index}", span = Span::mixed_site());
             // Compile errors about the type then point at the field.
             let place = Span::call_site().located_at(field.ty.span());
+            let binding = format_ident!("part{index}", span = place);
             bindings.extend(quote!(#member: #binding,));
             flatten.extend(quote_spanned!(place=> flat.field(#name, #binding);));
             rebuilt.extend(

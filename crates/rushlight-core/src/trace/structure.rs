@@ -236,6 +236,10 @@ pub trait Returned: Sized {
 }
 
 /// Structures that can carry an error: tensors, and tuples and arrays of them.
+#[diagnostic::on_unimplemented(
+    message = "a recorded function cannot return `{Self}`",
+    note = "return a tensor, a tuple of tensors, or a `Result` of any `Structure`"
+)]
 pub trait Carrying: Structure {
     /// One in which every tensor carries the error.
     fn carrying(error: &Error) -> Self;
