@@ -15,7 +15,7 @@
 use crate::ops::Op;
 use crate::tensor::{DType, Dims, Fault, Spec, Tensor, display_dims, is_open};
 use crate::trace::apply::{apply, fail};
-use crate::trace::{Variable, eagerly};
+use crate::trace::{Variable, eagerly, recorder};
 use std::hash::{BuildHasher, Hasher};
 
 /// What a random element is.
@@ -249,6 +249,7 @@ fn arbitrary_seed() -> u64 {
 
 /// This thread's default generator, which the free functions of this module draw from.
 pub fn default_generator() -> Generator {
+    recorder::bind_to_thread();
     DEFAULT.with(Generator::clone)
 }
 

@@ -107,10 +107,15 @@ impl Tensor {
     /// If an error is carried, the dtype is not `T`'s, or the tensor has no value because a function is being recorded.
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        let value = self.value("to_vec")?;
+        self.elements("to_vec")
+    }
+
+    #[track_caller]
+    fn elements<T: Element>(&self, reader: &str) -> Result<Vec<T>> {
+        let value = self.value(reader)?;
         if value.spec.dtype != T::DTYPE {
             let rule = format!("the elements are not {} (cast the tensor first)", T::DTYPE);
-            return Err(Error::with_inputs(ErrorKind::DType, "to_vec", rule, vec![value.spec.clone()]));
+            return Err(Error::with_inputs(ErrorKind::DType, reader, rule, vec![value.spec.clone()]));
         }
         let contiguous = crate::cpu::contiguous(value);
         Ok(contiguous.view().slice::<T>().to_vec())
@@ -122,7 +127,7 @@ impl Tensor {
     /// As [`Tensor::to_vec`], and if there is more or less than one element.
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
-        let elements = self.to_vec::<T>()?;
+        let elements = self.elements::<T>("item")?;
         match elements.as_slice() {
             [one] => Ok(*one),
             _ => {

@@ -122,6 +122,10 @@ impl Reason {
         if old.result != new.result {
             return plain(format!("the result was a {} before and is a {} now", old.result, new.result));
         }
+        if entry.thread.is_some_and(|thread| thread != std::thread::current().id()) {
+            let text = "the last recording draws from the default generator of another thread";
+            return plain(text.to_string());
+        }
         for (variable, was_trainable) in &entry.variables {
             let name = variable.name();
             match variable.upgrade().map(|variable| variable.is_trainable()) {
@@ -155,6 +159,7 @@ impl Reason {
             (Key::Identity(..), Key::Identity(..)) => {
                 "make the object once and pass the same one to every call"
             }
+            (Key::Length(_), Key::Length(_)) => "pass lists of the same length",
             _ => "pass what changes from call to call as a tensor, such as Tensor::scalar(value)",
         };
         Reason { text, remedy: Some(remedy) }

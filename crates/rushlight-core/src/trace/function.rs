@@ -1,5 +1,6 @@
 //! Closures as recorded functions.
 
+use crate::tensor::Error;
 use crate::trace::recordings::Recordings;
 use crate::trace::signature::Flat;
 use crate::trace::structure::{Returned, Structure};
@@ -35,6 +36,8 @@ pub struct Function<F, A, R> {
 pub fn function<F, A, R>(name: &'static str, body: F) -> Function<F, A, R>
 where
     F: Callable<A, R>,
+    // Named, so that `Ok(..)` at the end of a closure needs no type.
+    R: Returned<Error = Error>,
 {
     Function { recordings: Recordings::new(name), body, types: PhantomData }
 }
@@ -58,7 +61,7 @@ macro_rules! callables {
     ($($call:ident ($($name:ident $argument:ident $label:literal),+))*) => {$(
         impl<F, R, $($name: Structure),+> Callable<($($name,)+), R> for F where F: Fn($(&$name),+) -> R {}
 
-        impl<F, R: Returned, $($name: Structure),+> Function<F, ($($name,)+), R>
+        impl<F, R: Returned<Error = Error>, $($name: Structure),+> Function<F, ($($name,)+), R>
         where
             F: Fn($(&$name),+) -> R,
             R::Parts: Send + Sync + 'static,

@@ -2,7 +2,7 @@
 
 use crate::ops::Op;
 use crate::tensor::{Spec, Tensor};
-use crate::trace::Variable;
+use crate::trace::{Variable, recorder};
 use smallvec::SmallVec;
 use std::fmt;
 use std::panic::Location;
@@ -72,6 +72,8 @@ impl Node {
             "the tensor stands for an input or a layer's output of a model and has no value: \
              call the model on data and read its result"
                 .to_string()
+        } else if !recorder::is_going_on(self.recording) {
+            recorder::left_recording()
         } else {
             "a value cannot be read while the function is being recorded: return the tensor from the \
              function and read it there, or compute with tensor ops only"

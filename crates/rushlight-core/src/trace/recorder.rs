@@ -25,6 +25,8 @@ pub(crate) struct Recording {
     id: RecordingId,
     pub(crate) nodes: Vec<Arc<Node>>,
     pub(crate) variables: Vec<RecordedVariable>,
+    /// Whether something was used that every thread has one of, such as the default generator.
+    pub(crate) is_bound_to_thread: bool,
     by_variable: HashMap<u64, usize>,
 }
 
@@ -44,7 +46,13 @@ static NEXT_RECORDING: AtomicU64 = AtomicU64::new(MODEL + 1);
 /// Runs `body` while everything symbolic is recorded; returns its result and the recording.
 pub(crate) fn record_with<R>(body: impl FnOnce() -> R) -> (R, Recording) {
     let id = NEXT_RECORDING.fetch_add(1, Ordering::Relaxed);
-    let recording = Recording { id, nodes: Vec::new(), variables: Vec::new(), by_variable: HashMap::new() };
+    let recording = Recording {
+        id,
+        nodes: Vec::new(),
+        variables: Vec::new(),
+        is_bound_to_thread: false,
+        by_variable: HashMap::new(),
+    };
     LEVELS.with_borrow_mut(|levels| levels.push(Level::Recording(recording)));
     let guard = PopOnPanic;
     let result = body();
@@ -75,6 +83,18 @@ impl Drop for PopOnPanic {
 /// Whether a function is being recorded on this thread right now.
 pub fn is_recording() -> bool {
     with_recording(|_| ()).is_some()
+}
+
+/// Notes that the recording serves this thread alone.
+pub(crate) fn bind_to_thread() {
+    with_recording(|recording| recording.is_bound_to_thread = true);
+}
+
+/// Whether a recording is still going on, on this thread.
+pub(crate) fn is_going_on(id: RecordingId) -> bool {
+    LEVELS.with_borrow(|levels| {
+        levels.iter().any(|level| matches!(level, Level::Recording(recording) if recording.id == id))
+    })
 }
 
 fn with_recording<R>(body: impl FnOnce(&mut Recording) -> R) -> Option<R> {
@@ -157,7 +177,7 @@ pub(crate) fn add(
     }
 }
 
-fn left_recording() -> String {
+pub(crate) fn left_recording() -> String {
     "a tensor of a recording was used outside of it: symbolic tensors must not be stored outside the function, \
      return them instead"
         .to_string()

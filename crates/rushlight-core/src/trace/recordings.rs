@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 /// Recordings kept per function; the one unused for longest makes room.
@@ -58,6 +59,8 @@ pub(crate) struct Entry {
     program: Program,
     /// Those of the program, and whether each was trainable: gradients inside the body depend on that.
     pub(crate) variables: Vec<(WeakVariable, bool)>,
+    /// The only thread that it serves.
+    pub(crate) thread: Option<ThreadId>,
     /// The structure that the function returned, with placeholders for the tensors.
     template: Box<dyn Any + Send + Sync>,
     pub(crate) recorded_nodes: usize,
@@ -203,6 +206,7 @@ impl Recordings {
             key,
             program,
             variables: traced.variables.iter().map(weak).collect(),
+            thread: traced.is_bound_to_thread.then(|| thread::current().id()),
             template: Box::new(traced.template),
             recorded_nodes,
             compiled_nodes,
@@ -267,7 +271,8 @@ impl State {
             let same = entry.template.is::<P>()
                 && call.ambient == entry.key.ambient
                 && call.arguments.is_same_signature(&entry.key.parts)
-                && call.body == entry.key.body;
+                && call.body == entry.key.body
+                && entry.thread.is_none_or(|bound| bound == thread::current().id());
             if same { entry.live_variables() } else { None }
         };
         let found = self.entries.iter().enumerate().rev();
@@ -295,6 +300,7 @@ impl Entry {
 struct Traced<P> {
     graph: Graph,
     variables: SmallVec<[Variable; 8]>,
+    is_bound_to_thread: bool,
     template: P,
 }
 
@@ -329,5 +335,5 @@ fn trace<R: Returned>(
     let placeholder = Tensor::scalar_of(0.0, DType::F32);
     let template = result.rebuild(&mut std::iter::repeat(placeholder));
     let variables = recording.variables.iter().map(|recorded| recorded.variable.clone()).collect();
-    Ok(Traced { graph, variables, template })
+    Ok(Traced { graph, variables, is_bound_to_thread: recording.is_bound_to_thread, template })
 }

@@ -14,7 +14,8 @@ pub enum Key {
     Tensor(Spec),
     /// A flag, or whether something optional is there.
     Flag(bool),
-    /// An integer, or how many items there are.
+    /// How many items a list has.
+    Length(usize),
     Integer(i128),
     /// A floating-point number, by the bits of the equal `f64`.
     Float(u64),
@@ -29,6 +30,8 @@ impl fmt::Display for Key {
         match self {
             Key::Tensor(spec) => write!(formatter, "{spec}"),
             Key::Flag(flag) => write!(formatter, "{flag}"),
+            Key::Length(1) => formatter.write_str("1 item"),
+            Key::Length(length) => write!(formatter, "{length} items"),
             Key::Integer(number) => write!(formatter, "{number}"),
             Key::Float(bits) => {
                 let number = f64::from_bits(*bits);

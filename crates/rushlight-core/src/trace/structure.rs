@@ -80,7 +80,7 @@ impl<T: Structure, const N: usize> Structure for [T; N] {
 
 impl<K: Debug + Ord + Clone, T: Structure> Structure for BTreeMap<K, T> {
     fn flatten(&self, flat: &mut Flat) {
-        flat.key(Key::Integer(self.len() as i128));
+        flat.key(Key::Length(self.len()));
         for (name, item) in self {
             flat.static_value(name);
             item.flatten(flat);
@@ -141,7 +141,7 @@ plain_structures! {
     f64: number => Key::Float(number.to_bits());
     String: text => Key::Text(format!("{text:?}").into());
     &'static str: text => Key::Text((*text).into());
-    DType: dtype => Key::Text(dtype.name().into());
+    DType: dtype => Key::Text(dtype.short_name().into());
 }
 
 impl Structure for () {
@@ -183,7 +183,7 @@ impl<T: Structure> Referent for [T] {
     type Owned = Vec<T>;
 
     fn flatten_referent(&self, flat: &mut Flat) {
-        flat.key(Key::Integer(self.len() as i128));
+        flat.key(Key::Length(self.len()));
         self.iter().for_each(|item| item.flatten(flat));
     }
 

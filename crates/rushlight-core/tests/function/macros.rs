@@ -1,20 +1,9 @@
 //! `#[function]` and `#[derive(Structure)]`: what they accept, and that the expansion does what the code says.
 
-use rushlight_core::{Result, Structure, Tensor, Variable, explain, function as closure, recordings_of};
+use crate::{elements, times, vector};
+use rushlight_core::{Result, Structure, Tensor, Variable, explain, function as closure};
 use rushlight_macros::{Structure, function};
 use std::sync::Arc;
-
-fn vector(elements: &[f32]) -> Tensor {
-    Tensor::from(elements)
-}
-
-fn elements(tensor: &Tensor) -> Vec<f32> {
-    tensor.to_vec().expect("an f32 tensor with a value")
-}
-
-fn times<F>(function: F) -> usize {
-    recordings_of(function).iter().map(|recordings| recordings.recording_count()).sum()
-}
 
 #[test]
 fn a_free_function_is_recorded_once() -> Result<()> {
