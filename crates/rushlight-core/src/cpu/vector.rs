@@ -71,6 +71,30 @@ pub(crate) trait Vector: Copy {
     }
 }
 
+/// Asks for the cache line at an address, which need not be good, to be brought near.
+#[inline(always)]
+pub(crate) fn prefetch<T>(pointer: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(pointer.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = pointer;
+}
+
+/// Like [`prefetch`], for what is needed so much later that the second-level cache is near enough.
+#[inline(always)]
+pub(crate) fn prefetch_far<T>(pointer: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(pointer.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = pointer;
+}
+
 /// Rows and columns of the squares that [`Vector::transpose_block`] moves.
 pub(crate) const BLOCK: usize = 8;
 

@@ -11,7 +11,7 @@ use crate::cpu::isa::Isa;
 use crate::cpu::kernels::gemm::Target;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::parallel_for;
-use crate::cpu::vector::{Real, Vector, VectorKernel};
+use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch};
 use std::ops::Range;
 
 /// Vectors of gradient that a strip holds: half of a first-level cache.
@@ -45,29 +45,33 @@ pub(super) unsafe fn run(isa: Isa, conv: &LanesConv, input: Planes, gradient: Pl
         unsafe { std::slice::from_raw_parts_mut(result, size) }.fill(0.0);
         return;
     }
-    let group = conv.out_channels.min(if taps == 1 { 24 } else { 12 });
-    let groups = conv.out_channels.div_ceil(group);
+    let group = conv.out_channels.min(12);
     let rows = (STRIP_VECTORS / group / conv.out_width).clamp(1, conv.out_height);
     let strips = conv.out_height.div_ceil(rows);
     // All of this depends on shapes alone, and so does the result.
     let parts = (pixels / PART_PIXELS).clamp(1, MOST_PARTS.min(conv.blocks * strips));
-    let fitting = (MOST_SUMS / (taps * group)).max(1);
-    let shared = conv.in_channels.div_ceil(MOST_PARTS.div_ceil(parts * groups));
-    let channels = fitting.min(shared.next_multiple_of(2)).min(conv.in_channels);
-    let ranges = conv.in_channels.div_ceil(channels);
-    let plan = Plan { isa, conv, axes: forward_axes(conv), input, gradient, rows, strips };
+    // A task reads its channels of input and gradient once, so it is best to have about as many of both.
+    let square = (MOST_SUMS / taps).isqrt();
+    let outputs = (square / group).max(1).min(conv.out_channels.div_ceil(group)) * group;
+    let output_ranges = conv.out_channels.div_ceil(outputs);
+    let shared = conv.in_channels.div_ceil(MOST_PARTS.div_ceil(parts * output_ranges)).next_multiple_of(4);
+    let inputs = (MOST_SUMS / (taps * outputs)).max(1).min(shared).min(conv.in_channels);
+    let input_ranges = conv.in_channels.div_ceil(inputs);
+    let plan = Plan { isa, conv, axes: forward_axes(conv), input, gradient, group, rows, strips };
     with_scratch::<f32, _>((parts - 1) * size, |others| {
         let (first, rest) = (Target(result), Target(others));
-        parallel_for(parts * groups * ranges, |task| {
-            let (part, group_number, range) = (task / ranges / groups, task / ranges % groups, task % ranges);
+        parallel_for(parts * output_ranges * input_ranges, |task| {
+            let (part, range) =
+                (task / (output_ranges * input_ranges), task % (output_ranges * input_ranges));
+            let (output_range, input_range) = (range / input_ranges, range % input_ranges);
             let units = conv.blocks * strips;
             let target = if part == 0 { first.at(0) } else { rest.at((part - 1) * size) };
             // SAFETY: the caller's promise; tasks write to disjoint parts or channels.
             unsafe {
                 plan.part(
                     units * part / parts..units * (part + 1) / parts,
-                    group_number * group..conv.out_channels.min((group_number + 1) * group),
-                    range * channels..conv.in_channels.min((range + 1) * channels),
+                    output_range * outputs..conv.out_channels.min((output_range + 1) * outputs),
+                    input_range * inputs..conv.in_channels.min((input_range + 1) * inputs),
                     target,
                 );
             }
@@ -87,6 +91,12 @@ pub(super) unsafe fn run(isa: Isa, conv: &LanesConv, input: Planes, gradient: Pl
     });
 }
 
+/// Output channels that share a strip, and the tiles they are cut into.
+struct Group {
+    outputs: Range<usize>,
+    tiles: Vec<(usize, usize)>,
+}
+
 /// What all tasks share.
 struct Plan<'a> {
     isa: Isa,
@@ -94,6 +104,8 @@ struct Plan<'a> {
     axes: [Axis; 2],
     input: Planes,
     gradient: Planes,
+    /// Output channels that share a strip.
+    group: usize,
     /// Rows of a strip, and strips of a block.
     rows: usize,
     strips: usize,
@@ -117,24 +129,38 @@ impl Plan<'_> {
         let conv = self.conv;
         let taps = conv.kernel[0] * conv.kernel[1];
         let most = if f32::registers(self.isa) == 32 { 12 } else { 6 };
-        let output_tiles = cut(outputs.len(), most, &[12, 8, 6, 4, 3, 2, 1]);
+        let starts = outputs.clone().step_by(self.group);
+        let groups: Vec<Group> = starts
+            .map(|start| {
+                let outputs = start..outputs.end.min(start + self.group);
+                let tiles = cut(outputs.len(), most, &[12, 8, 6, 4, 3, 2, 1]);
+                Group { outputs, tiles }
+            })
+            .collect();
         let sums_size = taps * inputs.len() * outputs.len() * LANES;
-        let strip_size = outputs.len() * self.rows * conv.out_width * LANES;
+        let strip_size = self.group * self.rows * conv.out_width * LANES;
         with_scratch::<f32, _>(sums_size + strip_size, |sums| {
             // SAFETY: the scratch memory is that large.
             unsafe { std::slice::from_raw_parts_mut(sums, sums_size) }.fill(0.0);
             let strip = sums.wrapping_add(sums_size);
+            let group_sums = |group: &Group| {
+                sums.wrapping_add(taps * inputs.len() * (group.outputs.start - outputs.start) * LANES)
+            };
             for unit in units {
                 let (block, start) = (unit / self.strips, unit % self.strips * self.rows);
                 let rows = start..conv.out_height.min(start + self.rows);
-                // SAFETY: the caller's promise; the strip has room for these rows of these channels.
-                unsafe {
-                    self.copy_strip(block, &rows, &outputs, strip);
-                    self.add_strip(block, &rows, &inputs, &outputs, &output_tiles, strip, sums);
+                for group in &groups {
+                    // SAFETY: the caller's promise; the strip has room for these rows of these channels.
+                    unsafe {
+                        self.copy_strip(block, &rows, &group.outputs, strip);
+                        self.add_strip(block, &rows, &inputs, group, strip, group_sums(group));
+                    }
                 }
             }
-            // SAFETY: the sums lie as `add_strip` has left them, and the target has the shape of the kernel.
-            unsafe { self.write(&inputs, &outputs, &output_tiles, sums, target) };
+            for group in &groups {
+                // SAFETY: the sums lie as `add_strip` has left them, and the target has the shape of the kernel.
+                unsafe { self.write(&inputs, group, group_sums(group), target) };
+            }
         });
     }
 
@@ -158,14 +184,12 @@ impl Plan<'_> {
     ///
     /// # Safety
     /// As [`Plan::part`].
-    #[allow(clippy::too_many_arguments)]
     unsafe fn add_strip(
         &self,
         block: usize,
         rows: &Range<usize>,
         inputs: &Range<usize>,
-        outputs: &Range<usize>,
-        output_tiles: &[(usize, usize)],
+        Group { outputs, tiles: output_tiles }: &Group,
         strip: *const f32,
         sums: *mut f32,
     ) {
@@ -220,8 +244,7 @@ impl Plan<'_> {
     unsafe fn write(
         &self,
         inputs: &Range<usize>,
-        outputs: &Range<usize>,
-        output_tiles: &[(usize, usize)],
+        Group { outputs, tiles: output_tiles }: &Group,
         sums: *const f32,
         target: *mut f32,
     ) {
@@ -339,6 +362,8 @@ impl<const OUTPUTS: usize, const INPUTS: usize> VectorKernel<f32> for Shaped<'_,
                         let mut values = [V::splat(0.0); INPUTS];
                         for (number, value) in values.iter_mut().enumerate() {
                             *value = V::load(input.add(number * tile.input_channel_stride));
+                            // The next tile's inputs, if there is one.
+                            prefetch(input.wrapping_add((INPUTS + number) * tile.input_channel_stride));
                         }
                         for output in 0..OUTPUTS {
                             let factor = V::load(gradient.add(output * tile.gradient_channel_stride));

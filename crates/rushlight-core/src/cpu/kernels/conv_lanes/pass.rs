@@ -6,7 +6,11 @@ use crate::cpu::isa::Isa;
 use crate::cpu::kernels::gemm::Target;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::{parallel_for, thread_count};
+use crate::cpu::vector::prefetch_far;
 use std::ops::Range;
+
+/// Vectors of source pixels that are gathered at a time: they share the first-level cache with the weights.
+const GATHERED_VECTORS: usize = 480;
 
 /// One spatial axis of a pass: position `i` of the result reads the source, for each tap `t`, at
 /// `i * step + first + t * spacing` unless that lies outside.
@@ -201,6 +205,7 @@ impl Pass {
         let strips = y_axis.count.min(wanted.div_ceil(self.blocks));
         let groups = tiles.len().min(wanted.div_ceil(self.blocks * strips));
         let runs = x_axis.runs();
+        let gathered = taps == 1 && tiles.len() > groups;
         with_scratch::<f32, _>(self.source_channels * taps * self.target_channels, |packed| {
             // SAFETY: the caller's promise; the packed kernel has the size of what is taken of the kernel.
             unsafe { self.pack(kernel, &tiles, packed) };
@@ -208,13 +213,21 @@ impl Pass {
             parallel_for(self.blocks * strips * groups, |task| {
                 let (block, strip, group) = (task / groups / strips, task / groups % strips, task % groups);
                 let rows = y_axis.count * strip / strips..y_axis.count * (strip + 1) / strips;
+                let tiles = &tiles[tiles.len() * group / groups..tiles.len() * (group + 1) / groups];
+                let weights = |&(first, channels): &(usize, usize)| {
+                    (first, channels, packed.at(first * self.source_channels * taps).cast_const())
+                };
+                let tiles: Vec<(usize, usize, *const f32)> = tiles.iter().map(weights).collect();
                 for y in rows {
-                    for &(first, channels) in
-                        &tiles[tiles.len() * group / groups..tiles.len() * (group + 1) / groups]
-                    {
-                        let weights = packed.at(first * self.source_channels * taps);
-                        // SAFETY: the caller's promise; tasks write to disjoint rows or channels.
-                        unsafe { self.row(block, y, &runs, first, channels, weights) };
+                    // SAFETY: the caller's promise; tasks write to disjoint rows or channels.
+                    unsafe {
+                        for (positions, taps) in &runs {
+                            if gathered && !taps.is_empty() && !y_axis.valid_taps(y).is_empty() {
+                                self.gathered_run(block, y, positions, &tiles);
+                            } else {
+                                self.run_of_pixels(block, y, positions, taps, &tiles);
+                            }
+                        }
                     }
                 }
             });
@@ -244,60 +257,128 @@ impl Pass {
         }
     }
 
-    /// Computes one row of one tile of channels.
+    /// Where a pixel of a row of the result lies in its plane.
+    fn target_offset(&self, y: usize, x: usize) -> usize {
+        let [y_axis, x_axis] = &self.axes;
+        let (y, x) =
+            (y_axis.target_start + y * y_axis.target_step, x_axis.target_start + x * x_axis.target_step);
+        (y * self.target_row + x) * LANES
+    }
+
+    /// Where a tap of a pixel of a row reads in the planes of the source.
+    fn source_offset(&self, y: usize, y_tap: usize, x: usize, x_tap: usize) -> isize {
+        let [y_axis, x_axis] = &self.axes;
+        (y_axis.place(y, y_tap) * self.source_row as isize + x_axis.place(x, x_tap)) * LANES as isize
+    }
+
+    /// A tile without its source and sizes, which the caller fills in.
+    fn tile(&self, block: usize, first_channel: usize, target: usize) -> Tile {
+        let target = first_channel * self.target.channel_stride + target;
+        Tile {
+            source: std::ptr::null(),
+            counts: [0; 3],
+            source_strides: [0; 3],
+            source_pixel_stride: 0,
+            weights: std::ptr::null(),
+            weight_strides: [0; 3],
+            target: self.target.block(block).wrapping_add(target),
+            target_channel_stride: self.target.channel_stride,
+            target_pixel_stride: self.axes[1].target_step * LANES,
+            accumulate: self.accumulate,
+        }
+    }
+
+    /// Computes neighbouring pixels with the same valid taps, reading the source in place.
     ///
     /// # Safety
     /// As [`Pass::run`].
-    unsafe fn row(
+    unsafe fn run_of_pixels(
         &self,
         block: usize,
         y: usize,
-        runs: &[(Range<usize>, Range<usize>)],
-        first_channel: usize,
-        channels: usize,
-        weights: *const f32,
+        positions: &Range<usize>,
+        taps: &Range<usize>,
+        tiles: &[(usize, usize, *const f32)],
     ) {
         let [y_axis, x_axis] = &self.axes;
         let (y_taps, x_taps) = (y_axis.valid_taps(y), x_axis.taps.len());
-        let weight_strides = [y_axis.taps.len() * x_taps * channels, x_taps * channels, channels];
-        let row = |planes_row: usize, y: isize, x: isize| (y * planes_row as isize + x) * LANES as isize;
-        let target_y = y_axis.target_start + y * y_axis.target_step;
-        let source_y = y_axis.place(y, y_taps.start);
-        for (positions, taps) in runs {
+        let channels = if y_taps.is_empty() || taps.is_empty() { 0 } else { self.source_channels };
+        let source_strides = [
+            self.source.channel_stride as isize,
+            (y_axis.spacing * self.source_row * LANES) as isize,
+            (x_axis.spacing * LANES) as isize,
+        ];
+        for &(first, count, weights) in tiles {
+            let weight_strides = [y_axis.taps.len() * x_taps * count, x_taps * count, count];
             let mut x = positions.start;
             while x < positions.end {
-                let pixels = tile::pixels(self.isa, channels, positions.end - x);
-                let target_x = x_axis.target_start + x * x_axis.target_step;
-                let source = row(self.source_row, source_y, x_axis.place(x, taps.start));
-                let target = row(self.target_row, target_y as isize, target_x as isize) as usize;
+                let pixels = tile::pixels(self.isa, count, positions.end - x);
+                let source = self.source_offset(y, y_taps.start, x, taps.start);
                 let tile = Tile {
                     source: self.source.block(block).wrapping_offset(source),
-                    counts: [
-                        if y_taps.is_empty() || taps.is_empty() { 0 } else { self.source_channels },
-                        y_taps.len(),
-                        taps.len(),
-                    ],
-                    source_strides: [
-                        self.source.channel_stride as isize,
-                        row(self.source_row, y_axis.spacing as isize, 0),
-                        row(self.source_row, 0, x_axis.spacing as isize),
-                    ],
-                    source_pixel_stride: row(self.source_row, 0, x_axis.step as isize),
-                    weights: weights
-                        .wrapping_add(y_taps.start * weight_strides[1] + taps.start * weight_strides[2]),
+                    counts: [channels, y_taps.len(), taps.len()],
+                    source_strides,
+                    source_pixel_stride: (x_axis.step * LANES) as isize,
+                    weights: weights.wrapping_add(y_taps.start * weight_strides[1] + taps.start * count),
                     weight_strides,
-                    target: self
-                        .target
-                        .block(block)
-                        .wrapping_add(first_channel * self.target.channel_stride + target),
-                    target_channel_stride: self.target.channel_stride,
-                    target_pixel_stride: x_axis.target_step * LANES,
-                    accumulate: self.accumulate,
+                    ..self.tile(block, first, self.target_offset(y, x))
                 };
                 // SAFETY: valid taps of all pixels lie inside the source, and the pixels inside the target.
-                unsafe { tile::run(self.isa, &tile, channels, pixels) };
+                unsafe { tile::run(self.isa, &tile, count, pixels) };
                 x += pixels;
             }
         }
+    }
+
+    /// Computes neighbouring pixels of a convolution with a single tap. Several tiles of channels read the same few
+    /// pixels, which are copied to where they stay in the first-level cache; in place they lie whole planes apart.
+    ///
+    /// # Safety
+    /// As [`Pass::run`].
+    unsafe fn gathered_run(
+        &self,
+        block: usize,
+        y: usize,
+        positions: &Range<usize>,
+        tiles: &[(usize, usize, *const f32)],
+    ) {
+        let most = (GATHERED_VECTORS / self.source_channels / 4 * 4).clamp(4, 16);
+        let pixel_stride = self.axes[1].step * LANES;
+        with_scratch::<f32, _>(self.source_channels * most * LANES, |copy| {
+            let mut start = positions.start;
+            while start < positions.end {
+                let count = most.min(positions.end - start);
+                let source = self.source.block(block).wrapping_offset(self.source_offset(y, 0, start, 0));
+                for channel in 0..self.source_channels {
+                    let from = source.wrapping_add(channel * self.source.channel_stride);
+                    let to = copy.wrapping_add(channel * count * LANES);
+                    for pixel in 0..count {
+                        let from = from.wrapping_add(pixel * pixel_stride);
+                        prefetch_far(from.wrapping_add(self.source_row * self.axes[0].step * LANES));
+                        // SAFETY: valid pixels lie inside the source; the copy has room for all of them.
+                        unsafe { *to.add(pixel * LANES).cast::<[f32; LANES]>() = *from.cast() };
+                    }
+                }
+                for &(first, channels, weights) in tiles {
+                    let mut x = start;
+                    while x < start + count {
+                        let pixels = tile::pixels(self.isa, channels, start + count - x);
+                        let tile = Tile {
+                            source: copy.wrapping_add((x - start) * LANES),
+                            counts: [self.source_channels, 1, 1],
+                            source_strides: [(count * LANES) as isize, 0, 0],
+                            source_pixel_stride: LANES as isize,
+                            weights,
+                            weight_strides: [channels, 0, 0],
+                            ..self.tile(block, first, self.target_offset(y, x))
+                        };
+                        // SAFETY: the copy holds these pixels of all channels, and the target has them.
+                        unsafe { tile::run(self.isa, &tile, channels, pixels) };
+                        x += pixels;
+                    }
+                }
+                start += count;
+            }
+        });
     }
 }

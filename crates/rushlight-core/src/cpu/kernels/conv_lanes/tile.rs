@@ -2,7 +2,7 @@
 
 use super::LANES;
 use crate::cpu::isa::Isa;
-use crate::cpu::vector::{Real, Vector, VectorKernel};
+use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch_far};
 
 /// Numbers of channels that a tile can have, the largest first.
 const CHANNELS: [usize; 7] = [12, 8, 6, 4, 3, 2, 1];
@@ -106,9 +106,16 @@ unsafe fn sum<V: Vector<Item = f32>, const CHANNELS: usize, const PIXELS: usize>
     unsafe {
         let mut sums = [[V::splat(0.0); PIXELS]; CHANNELS];
         let mut channel_source = tile.source.add(first_lane);
+        // Where the pixels to the right of this tile, which the next one reads, are first read: in the last row.
+        let ahead = (counts[1] as isize - 1) * source_strides[1]
+            + counts[2] as isize * source_strides[2]
+            + (PIXELS as isize - 1) * source_pixel_stride;
         let mut channel_weights = tile.weights;
         for _ in 0..counts[0] {
             let (mut row_source, mut row_weights) = (channel_source, channel_weights);
+            for pixel in 0..PIXELS {
+                prefetch_far(channel_source.wrapping_offset(ahead + pixel as isize * source_pixel_stride));
+            }
             for _ in 0..counts[1] {
                 let (mut source, mut weights) = (row_source, row_weights);
                 for _ in 0..counts[2] {
