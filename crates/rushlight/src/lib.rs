@@ -1,13 +1,18 @@
 //! Deep learning in Rust.
 
 pub mod applications;
+pub mod callbacks;
 pub mod data;
 pub mod files;
 pub mod initializers;
 pub mod layers;
+pub mod losses;
+pub mod metrics;
 pub mod models;
+pub mod optimizers;
 pub mod plot;
 pub mod tensorboard;
+pub mod training;
 
 pub use rushlight_core::*;
 // The attribute beside the closure's `function`, the derive beside the trait: each pair has one name.
@@ -22,9 +27,15 @@ mod testing;
 /// What most programs need: `use rushlight::prelude::*;`.
 pub mod prelude {
     pub use crate::Padding::{Same, Valid};
+    pub use crate::callbacks::*;
+    pub use crate::data::{Batch, Dataset};
     pub use crate::initializers::Initializer;
     pub use crate::layers::*;
+    pub use crate::losses::*;
+    pub use crate::metrics::*;
     pub use crate::models::{Input, Model, Sequential};
+    pub use crate::optimizers::*;
+    pub use crate::training::{Fit, History, Logs, Mode};
     pub use crate::{
         DType, Error, Padding, Result, Spec, Structure, Tape, Tensor, Variable, concat, eagerly, explain,
         function, random, stack, value_and_grad, where_,

@@ -147,6 +147,29 @@ impl Recordings {
         R::from_result(self.call_recorded(&call, body))
     }
 
+    /// Records and compiles the function for arguments of this signature, unless that was done before; runs nothing.
+    ///
+    /// Gives the memory in bytes that the program plans for one call, besides variables and arguments.
+    ///
+    /// # Errors
+    /// As a call would.
+    #[track_caller]
+    pub fn prepare<R, F>(&self, arguments: &Flat, body: F) -> Result<usize, R::Error>
+    where
+        R: Returned,
+        R::Parts: Send + Sync + 'static,
+        F: FnOnce(Inputs) -> R,
+    {
+        let (body_type, called_from) = (type_name::<F>(), Location::caller());
+        let call = Call { arguments, body: body_type, ambient: ambient::current(), called_from, home: None };
+        let found = self.lock().find::<R::Parts>(&call);
+        let ready = match found {
+            Some(ready) => ready,
+            None => self.record(&call, body)?,
+        };
+        Ok(ready.entry.program.planned_bytes())
+    }
+
     fn call_recorded<R: Returned>(
         &self,
         call: &Call,

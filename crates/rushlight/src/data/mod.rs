@@ -2,6 +2,7 @@
 
 mod augment;
 pub mod cifar10;
+mod dataset;
 mod download;
 mod drawn;
 mod error;
@@ -11,6 +12,7 @@ mod random;
 mod source;
 
 pub use augment::{Augmentation, Normalization};
+pub use dataset::{Batch, Batches, Dataset, Source};
 pub use download::{FetchOptions, MIRROR_VARIABLE, Progress, RemoteFile, fetch};
 pub use drawn::{DRAWN_CLASSES, drawn_shapes};
 pub use error::DataError;

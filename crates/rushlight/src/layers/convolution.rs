@@ -127,7 +127,7 @@ impl<const N: usize> Layer for Conv<N> {
 
     fn build(&self, input: &Spec) -> Result<()> {
         let error = |rule: String| {
-            let name = crate::layers::state::snake_case(self.state.class());
+            let name = crate::layers::snake_case(self.state.class());
             Err(Error::with_inputs(ErrorKind::Shape, name, rule, vec![input.clone()]))
         };
         if input.rank() != N + 2 {

@@ -70,6 +70,7 @@ pub use reshape::{Flatten, Identity, Reshape, ZeroPadding2d};
 pub use state::{LayerState, Weight, reset_names};
 
 pub(crate) use call::LayerCall;
+pub(crate) use state::snake_case;
 
 use rushlight_core::{Error, ErrorKind, Result, Spec, Tensor, Variable};
 use std::sync::Arc;

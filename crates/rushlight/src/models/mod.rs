@@ -3,13 +3,17 @@
 mod functional;
 mod sequential;
 mod summary;
+mod weights;
 
 pub use functional::Input;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
+pub use weights::weights_metadata;
 
 use crate::layers::{Inputs, Layer, LayerState};
+use crate::training::Compiled;
 use functional::Functional;
+use rushlight_core::trace::Recordings;
 use rushlight_core::{Result, Spec, Tensor};
 use std::sync::Arc;
 
@@ -33,6 +37,8 @@ pub struct Model {
     layer: Arc<dyn Layer>,
     /// What a functional model is made of, for the summary.
     functional: Option<Functional>,
+    pub(crate) compiled: Option<Arc<Compiled>>,
+    pub(crate) prediction: Arc<Recordings>,
 }
 
 impl Model {
@@ -47,12 +53,17 @@ impl Model {
     }
 
     pub(crate) fn from_functional(functional: Functional) -> Model {
-        Model { layer: Arc::new(functional.clone()), functional: Some(functional) }
+        Model { functional: Some(functional.clone()), ..Model::from_layer(functional) }
     }
 
     /// A model whose computation is that of a layer: one of your own that calls others, for instance.
     pub fn from_layer(layer: impl Layer) -> Model {
-        Model { layer: layer.clone_layer(), functional: None }
+        Model {
+            layer: layer.clone_layer(),
+            functional: None,
+            compiled: None,
+            prediction: Arc::new(Recordings::new("predict")),
+        }
     }
 
     /// The model's name.

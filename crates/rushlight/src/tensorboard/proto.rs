@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn numbers_at_the_ends_of_their_range() {
-        assert_eq!(Message::new().integer(1, 0).as_bytes(), []);
+        assert_eq!(Message::new().integer(1, 0).as_bytes(), [0u8; 0]);
         let minus_one = [&[0x08][..], &[0xff; 9], &[0x01]].concat();
         assert_eq!(Message::new().integer(1, -1).as_bytes(), minus_one);
         let largest = [&[0x08][..], &[0xff; 8], &[0x7f]].concat();

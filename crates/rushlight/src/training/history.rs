@@ -1,0 +1,115 @@
+//! What was measured, epoch by epoch.
+
+use crate::files::write_atomically;
+use rushlight_core::{Error, ErrorKind, Result};
+use std::fmt::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// Measured values by name, in the order in which they are shown: `loss`, metrics, `val_loss`, …
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Logs(pub Vec<(String, f64)>);
+
+impl Logs {
+    /// The value of that name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
+    }
+}
+
+impl fmt::Display for Logs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            let space = if index == 0 { "" } else { "  " };
+            write!(formatter, "{space}{name} {value:.4}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One finished epoch.
+#[derive(Clone, Debug)]
+pub struct Epoch {
+    /// Its number, from 0.
+    pub number: usize,
+    /// What was measured.
+    pub logs: Logs,
+    /// How long training took, without validation.
+    pub training_time: Duration,
+    /// Examples trained on.
+    pub examples: usize,
+}
+
+/// What `fit` returns: all finished epochs, and whether it was stopped from outside.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    pub epochs: Vec<Epoch>,
+    /// The stop flag was raised: the epoch that was running is left out here, but has trained the model.
+    pub interrupted: bool,
+}
+
+impl History {
+    /// The values of that name, one for each epoch that has it: `history.get("val_accuracy")`.
+    pub fn get(&self, name: &str) -> Vec<f64> {
+        self.epochs.iter().filter_map(|epoch| epoch.logs.get(name)).collect()
+    }
+
+    /// The last value of that name.
+    pub fn last(&self, name: &str) -> Option<f64> {
+        self.get(name).last().copied()
+    }
+
+    /// A table in CSV: a row for each epoch, numbered from 1, with everything measured.
+    pub fn to_csv(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in self.epochs.iter().flat_map(|epoch| &epoch.logs.0) {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        let mut text = format!("epoch,{},seconds\n", names.join(","));
+        for epoch in &self.epochs {
+            let _ = write!(text, "{}", epoch.number + 1);
+            for name in &names {
+                let _ = match epoch.logs.get(name) {
+                    Some(value) => write!(text, ",{value}"),
+                    None => write!(text, ","),
+                };
+            }
+            let _ = writeln!(text, ",{:.3}", epoch.training_time.as_secs_f64());
+        }
+        text
+    }
+
+    /// Writes [`History::to_csv`] to a file: all of it, or nothing.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        write_atomically(path, self.to_csv().as_bytes()).map_err(|error| {
+            Error::outside(ErrorKind::Io, "history", format!("{} cannot be written: {error}", path.display()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_column_for_all_that_was_ever_measured() {
+        let epoch = |number, values: &[(&str, f64)]| Epoch {
+            number,
+            logs: Logs(values.iter().map(|(name, value)| (name.to_string(), *value)).collect()),
+            training_time: Duration::from_millis(1500),
+            examples: 10,
+        };
+        let history = History {
+            epochs: vec![epoch(0, &[("loss", 2.5)]), epoch(1, &[("loss", 1.0), ("val_loss", 1.25)])],
+            interrupted: false,
+        };
+        assert_eq!(history.to_csv(), "epoch,loss,val_loss,seconds\n1,2.5,,1.500\n2,1,1.25,1.500\n");
+        assert_eq!((history.get("loss"), history.last("val_loss")), (vec![2.5, 1.0], Some(1.25)));
+    }
+}

@@ -1,0 +1,125 @@
+//! The progress bar.
+
+use crate::training::Logs;
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// How much `fit` prints.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    Silent,
+    /// A bar that moves, and a line for each epoch.
+    Bar,
+    /// A line for each epoch.
+    Lines,
+}
+
+impl Verbosity {
+    /// As Keras counts: 0, 1, 2; by default a bar on a terminal and lines elsewhere.
+    pub(crate) fn of(verbose: Option<u8>) -> Verbosity {
+        match verbose {
+            Some(0) => Verbosity::Silent,
+            Some(1) => Verbosity::Bar,
+            Some(_) => Verbosity::Lines,
+            None if std::io::stdout().is_terminal() => Verbosity::Bar,
+            None => Verbosity::Lines,
+        }
+    }
+}
+
+/// How often the bar moves.
+const INTERVAL: Duration = Duration::from_millis(100);
+const WIDTH: usize = 24;
+
+/// The progress of one epoch on standard output.
+pub(crate) struct Progress {
+    verbosity: Verbosity,
+    title: String,
+    examples: usize,
+    started: Instant,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    pub(crate) fn new(verbosity: Verbosity, epoch: usize, epochs: usize, examples: usize) -> Progress {
+        let title = format!("Epoch {:>width$}/{epochs}", epoch + 1, width = epochs.to_string().len());
+        Progress { verbosity, title, examples, started: Instant::now(), shown: None }
+    }
+
+    /// Whether it is time to show how far training has come.
+    pub(crate) fn is_due(&self) -> bool {
+        self.verbosity == Verbosity::Bar && self.shown.is_none_or(|shown| shown.elapsed() >= INTERVAL)
+    }
+
+    pub(crate) fn show(&mut self, seen: usize, logs: &Logs) {
+        self.shown = Some(Instant::now());
+        let elapsed = self.started.elapsed();
+        let part = seen as f64 / self.examples.max(1) as f64;
+        let left = elapsed.mul_f64((1.0 / part.max(1e-9) - 1.0).clamp(0.0, 1e6));
+        let bar = bar(part);
+        let speed = speed(seen, elapsed);
+        print!(
+            "\r{} {bar} {seen}/{}  {speed}  {} left  {logs}\x1b[K",
+            self.title,
+            self.examples,
+            short(left)
+        );
+        // A bar that cannot be shown must not stop the training.
+        let _ = std::io::stdout().flush();
+    }
+
+    /// The epoch's last line.
+    pub(crate) fn finish(&self, seen: usize, training_time: Duration, logs: &Logs) {
+        if self.verbosity == Verbosity::Silent {
+            return;
+        }
+        let start = if self.verbosity == Verbosity::Bar { "\r" } else { "" };
+        let end = if self.verbosity == Verbosity::Bar { "\x1b[K" } else { "" };
+        let speed = speed(seen, training_time);
+        println!("{start}{}  {}  {speed}  {logs}{end}", self.title, short(training_time));
+    }
+
+    /// Ends the line of an epoch that was not finished.
+    pub(crate) fn abandon(&self) {
+        if self.verbosity == Verbosity::Bar && self.shown.is_some() {
+            println!();
+        }
+    }
+}
+
+fn bar(part: f64) -> String {
+    let full = (part.clamp(0.0, 1.0) * WIDTH as f64).round() as usize;
+    format!("{}{}", "━".repeat(full), "─".repeat(WIDTH - full))
+}
+
+fn speed(seen: usize, elapsed: Duration) -> String {
+    let speed = seen as f64 / elapsed.as_secs_f64().max(1e-9);
+    if speed < 100.0 { format!("{speed:.1} examples/s") } else { format!("{speed:.0} examples/s") }
+}
+
+/// A duration in at most two units: `350ms`, `4.2s`, `3m12s`, `1h05m`.
+fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{}ms", duration.as_millis()),
+        1..60 => format!("{:.1}s", duration.as_secs_f64()),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_bars_are_short() {
+        assert_eq!(short(Duration::from_millis(350)), "350ms");
+        assert_eq!(short(Duration::from_millis(4230)), "4.2s");
+        assert_eq!(short(Duration::from_secs(192)), "3m12s");
+        assert_eq!(short(Duration::from_secs(3900)), "1h05m");
+        assert_eq!(bar(0.5), "━━━━━━━━━━━━────────────");
+        assert_eq!(bar(7.0).chars().count(), WIDTH);
+        assert_eq!(speed(10, Duration::from_secs(2)), "5.0 examples/s");
+    }
+}
