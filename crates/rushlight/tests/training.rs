@@ -100,7 +100,7 @@ fn a_learning_rate_changes_without_a_new_recording() {
     let optimizer = Arc::new(Sgd::new(1.0));
     let step = function("step", {
         let (w, optimizer) = (w.clone(), optimizer.clone());
-        move |g: &Tensor| {
+        move |g: &Tensor| -> Result<Tensor> {
             optimizer.apply(std::slice::from_ref(g), std::slice::from_ref(&w))?;
             Ok(w.read())
         }
