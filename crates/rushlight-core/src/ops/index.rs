@@ -240,17 +240,20 @@ impl Tensor {
     ///
     /// ```
     /// use rushlight_core::{DType, Tensor};
-    /// assert_eq!(Tensor::range(5, 0, -2, DType::I32).to_vec::<i32>()?, [5, 3, 1]);
+    /// assert_eq!(Tensor::range(5.0, 0.0, -2.0, DType::I32).to_vec::<i32>()?, [5, 3, 1]);
     /// # Ok::<(), rushlight_core::Error>(())
     /// ```
     #[track_caller]
-    pub fn range(start: i64, stop: i64, step: i64, dtype: DType) -> Tensor {
-        if step == 0 {
-            return fail("range", Fault::value("the step must not be zero"), &[]);
+    pub fn range(start: f64, stop: f64, step: f64, dtype: DType) -> Tensor {
+        let count = ((stop - start) / step).ceil();
+        if !count.is_finite() {
+            let rule =
+                format!("from {start} to {stop} in steps of {step} there must be finitely many numbers");
+            return fail("range", Fault::value(rule), &[]);
         }
-        let count = (stop.saturating_sub(start) as f64 / step as f64).ceil().max(0.0) as i64;
         with_dtype!(dtype, T => {
-            let elements: Vec<T> = (0..count).map(|index| T::from_i64(start + index * step)).collect();
+            let numbers = (0..count.max(0.0) as usize).map(|index| start + index as f64 * step);
+            let elements: Vec<T> = numbers.map(T::from_f64).collect();
             Tensor::new(&elements, [elements.len()])
         })
     }

@@ -256,11 +256,29 @@ impl Tensor {
         }
     }
 
+    /// [`Tensor::variance`] with the axes kept at size 1.
+    #[track_caller]
+    pub fn variance_keepdims(&self, axes: impl IntoAxes + Clone) -> Tensor {
+        match self.check_composed("variance_keepdims", &axes) {
+            Ok(()) => (self - self.mean_keepdims(axes.clone())).square().mean_keepdims(axes),
+            Err(carried) => carried,
+        }
+    }
+
     /// The population standard deviation, `√variance`.
     #[track_caller]
     pub fn std(&self, axes: impl IntoAxes + Clone) -> Tensor {
         match self.check_composed("std", &axes) {
             Ok(()) => self.variance(axes).sqrt(),
+            Err(carried) => carried,
+        }
+    }
+
+    /// [`Tensor::std`] with the axes kept at size 1.
+    #[track_caller]
+    pub fn std_keepdims(&self, axes: impl IntoAxes + Clone) -> Tensor {
+        match self.check_composed("std_keepdims", &axes) {
+            Ok(()) => self.variance_keepdims(axes).sqrt(),
             Err(carried) => carried,
         }
     }
@@ -279,12 +297,20 @@ impl Tensor {
         if let Err(carried) = self.check_composed("logsumexp", &axes) {
             return carried;
         }
-        let largest = self.max_keepdims(axes.clone()).stop_gradient();
+        let dims = self.known_spec().and_then(|spec| Some(without(&spec.dims, &axes.axes(spec.rank())?)));
+        self.logsumexp_keepdims(axes).reshape_to(&dims.unwrap_or_default())
+    }
+
+    /// [`Tensor::logsumexp`] with the axes kept at size 1.
+    #[track_caller]
+    pub fn logsumexp_keepdims(&self, axes: impl IntoAxes + Clone) -> Tensor {
+        if let Err(carried) = self.check_composed("logsumexp_keepdims", &axes) {
+            return carried;
+        }
+        let largest = self.stop_gradient().max_keepdims(axes.clone());
+        // Where all is -∞, or something +∞, distances to the largest would not be numbers.
         let finite = where_(&largest.is_finite(), &largest, &largest.zeros_like());
-        let sum = (self - &finite).exp().sum(axes).log();
-        let Some(spec) = sum.known_spec() else { return sum };
-        let dims = spec.dims.clone();
-        sum + finite.reshape_to(&dims)
+        (self - &finite).exp().sum_keepdims(axes).log() + finite
     }
 
     /// The position of the first largest element along an axis, as `i32`.

@@ -6,6 +6,7 @@ use crate::tensor::{Error, ErrorKind, Fault, Inner, Spec, Tensor, Value, is_open
 use crate::trace::node::{Call, Node};
 use crate::trace::{recorder, scope, tape};
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::panic::Location;
 
 /// The results of an op; nearly always one.
@@ -17,6 +18,16 @@ pub(crate) fn apply(op: Op, inputs: &[&Tensor]) -> Tensor {
     let mut outputs = apply_all(op, inputs);
     debug_assert_eq!(outputs.len(), 1);
     outputs.remove(0)
+}
+
+thread_local! {
+    static APPLIED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many primitives have been run or recorded on this thread, for tests that none was.
+#[doc(hidden)]
+pub fn applied_ops() -> u64 {
+    APPLIED.get()
 }
 
 /// Applies a primitive: passes a carried error on, checks shapes and dtypes, then runs the kernel or records a node.
@@ -38,6 +49,7 @@ pub(crate) fn apply_all(op: Op, inputs: &[&Tensor]) -> Outputs {
             return SmallVec::from_elem(Tensor::carry(error), op.output_count());
         }
     };
+    APPLIED.set(APPLIED.get() + 1);
     // Only a model has open axes: what is made for one belongs to it, even without a symbolic input.
     symbolic |= outputs.iter().any(|spec| spec.dims.iter().any(|&dim| is_open(dim)));
     let results: Outputs = if symbolic {

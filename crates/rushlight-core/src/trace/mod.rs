@@ -14,6 +14,8 @@ mod structure;
 pub(crate) mod tape;
 pub(crate) mod variable;
 
+#[doc(hidden)]
+pub use apply::applied_ops;
 pub use explain::{explain, recordings_of};
 pub use function::{Callable, Function, function};
 pub use node::{Composite, Node};
