@@ -1,7 +1,7 @@
 //! Convolutions over one to three spatial axes, and the two products that are their gradients.
 
 use crate::ops::gradient::{Context, InputGradients};
-use crate::ops::spatial::{Margins, Padding, PerAxis, Sizes, halves};
+use crate::ops::spatial::{Margins, Padding, PerAxis, Sizes, axes_in_words, halves};
 use crate::ops::{Op, apply_as};
 use crate::tensor::{Dims, Fault, Spec, Tensor, display_dims};
 use crate::trace::apply::{apply, fail};
@@ -44,9 +44,9 @@ impl Convolution {
             return Err(Fault::dtype("input and kernel must be of the same floating-point dtype"));
         }
         if input.rank() != spatial + 2 || kernel.rank() != spatial + 2 {
+            let axes = axes_in_words(spatial);
             let rule = format!(
-                "the input must be [batch, {spatial} spatial axes, channels] and the kernel \
-                 [{spatial} spatial axes, channels / groups, filters]"
+                "the input must be [batch, {axes}, channels] and the kernel [{axes}, channels / groups, filters]"
             );
             return Err(Fault::shape(rule));
         }
@@ -58,11 +58,13 @@ impl Convolution {
         let spatial = self.strides.len();
         let (channels, filters) = (input.dims[spatial + 1], kernel.dims[spatial + 1]);
         if kernel.dims[spatial] * self.groups != channels || filters % self.groups != 0 {
-            let rule = format!(
-                "the input's channels must be the kernel's second-to-last axis times {} group(s), \
-                 which divide the filters",
-                self.groups
-            );
+            let rule = match self.groups {
+                1 => "the input's last axis (channels) must equal the kernel's second-to-last".to_string(),
+                groups => format!(
+                    "the input's last axis (channels) must be the kernel's second-to-last times {groups} groups, \
+                     which must divide the filters"
+                ),
+            };
             return Err(Fault::shape(rule));
         }
         let mut dims = Dims::from_slice(&[input.dims[0]]);
@@ -247,9 +249,9 @@ impl Tensor {
             return if self.error().is_some() { self.clone() } else { kernel.clone() };
         };
         if x.rank() != axes + 2 || k.rank() != axes + 2 || x.dims[axes + 1] != k.dims[axes] {
+            let axes = axes_in_words(axes);
             let rule = format!(
-                "the input must be [batch, {axes} spatial axes, channels] and the kernel \
-                 [{axes} spatial axes, channels, multiplier]"
+                "the input must be [batch, {axes}, channels] and the kernel [{axes}, channels, multiplier]"
             );
             return fail(op, Fault::shape(rule), &[self, kernel]);
         }

@@ -181,7 +181,7 @@ impl Unary {
             let wanted = match self {
                 Unary::Neg | Unary::Abs | Unary::Sign | Unary::Square => "a number, not bool",
                 Unary::Not => "bool or an integer",
-                _ => "a floating-point dtype",
+                _ => "of a floating-point dtype",
             };
             return Err(Fault::dtype(format!("the input must be {wanted} (cast it first)")));
         }
@@ -245,7 +245,12 @@ impl Binary {
     pub(crate) fn infer(self, a: &Spec, b: &Spec) -> Result<Spec, Fault> {
         same(a, b)?;
         if !self.accepts(a.dtype) {
-            return Err(Fault::dtype("the op is not defined for this dtype (cast first)"));
+            let wanted = match self {
+                Binary::And | Binary::Or | Binary::Xor => "bool or integers",
+                Binary::Atan2 => "of a floating-point dtype",
+                _ => "numbers, not bool",
+            };
+            return Err(Fault::dtype(format!("both sides must be {wanted} (cast them first)")));
         }
         Ok(a.clone())
     }
@@ -346,10 +351,17 @@ fn number_operand<N: Number>(number: N, op: &str, like: &Tensor) -> Tensor {
         let element = T::from_i64(whole);
         (element.to_i64() == whole).then(|| Tensor::scalar(element))
     }));
-    scalar.unwrap_or_else(|| {
-        let rule = format!("the number {} is no {} (cast the tensor first)", number.real(), spec.dtype);
-        fail(op, Fault::dtype(rule), &[like])
-    })
+    match scalar {
+        Some(scalar) => scalar,
+        None => {
+            let rule = format!(
+                "the number {} cannot be of dtype {} (cast the tensor first)",
+                number.real(),
+                spec.dtype
+            );
+            fail(op, Fault::dtype(rule), &[like])
+        }
+    }
 }
 
 /// A Rust number, and the integer that it is exactly, if it is one.
@@ -669,9 +681,8 @@ impl Tensor {
     #[track_caller]
     pub fn softplus(&self) -> Tensor {
         self.activation("softplus", |x| {
-            // With -|x| written as x - 2 max(x, 0) the derivative is the sigmoid also at zero.
-            let positive = x.maximum(0.0);
-            &positive + (x - &positive * 2.0).exp().log1p()
+            // With -|x| written as min(-x, x), whose slope at zero is that of x, the derivative is right there too.
+            x.maximum(0.0) + (-x).minimum(x).exp().log1p()
         })
     }
 
@@ -745,7 +756,7 @@ pub(crate) fn gradient_unary(unary: Unary, context: &Context, g: &Tensor) -> Inp
         Unary::Asinh => g * (x.square() + 1.0).rsqrt(),
         Unary::Acosh => g * (x.square() - 1.0).rsqrt(),
         Unary::Atanh => g / (1.0 - x.square()),
-        Unary::Tanh => g * (1.0 - y.square()),
+        Unary::Tanh => g * ((1.0 - y) * (y + 1.0)),
         Unary::Sigmoid => g * y * (1.0 - y),
         Unary::Erf => g * std::f64::consts::FRAC_2_SQRT_PI * (-x.square()).exp(),
         Unary::Erfinv => g / std::f64::consts::FRAC_2_SQRT_PI * y.square().exp(),

@@ -95,7 +95,10 @@ pub(crate) fn infer_as(name: &str, op: &Op, inputs: &[&Tensor]) -> Result<(), Te
         return Err((*carrier).clone());
     }
     let specs: SmallVec<[&Spec; 4]> = inputs.iter().filter_map(|input| input.known_spec()).collect();
-    op.infer(&specs).map(|_| ()).map_err(|fault| fail(name, fault, inputs))
+    match op.infer(&specs) {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(fail(name, fault, inputs)),
+    }
 }
 
 /// The first carried error among the inputs, or one if they are not of the same floating-point dtype.

@@ -2,7 +2,7 @@
 
 use crate::ops::gradient::{Context, InputGradients, one};
 use crate::ops::reduce::Reduction;
-use crate::ops::spatial::{Padding, PerAxis};
+use crate::ops::spatial::{Padding, PerAxis, axes_in_words};
 use crate::ops::{Op, apply_as, infer_as, require_floats};
 use crate::tensor::{Axes, DType, Dims, Element, Fault, Spec, Tensor, display_dims};
 use crate::trace::apply::{apply, fail};
@@ -50,7 +50,10 @@ impl Window {
             ));
         }
         if x.rank() != spatial + 2 {
-            return Err(Fault::shape(format!("the input must be [batch, {spatial} spatial axes, channels]")));
+            return Err(Fault::shape(format!(
+                "the input must be [batch, {}, channels]",
+                axes_in_words(spatial)
+            )));
         }
         if x.dtype == DType::Bool {
             return Err(Fault::dtype("the input must be a number, not bool (cast it first)"));
@@ -129,7 +132,7 @@ fn window(kind: Pooling, options: &PoolOptions, x: &Spec, axes: usize) -> Result
     let size = options.size.positive("the window's size", axes)?;
     let strides = options.strides.as_ref().unwrap_or(&options.size).positive("the strides", axes)?;
     if x.rank() != axes + 2 {
-        return Err(Fault::shape(format!("the input must be [batch, {axes} spatial axes, channels]")));
+        return Err(Fault::shape(format!("the input must be [batch, {}, channels]", axes_in_words(axes))));
     }
     let padding = options.padding.margins(&x.dims[1..=axes], &size, &strides)?;
     Ok(Window { kind, size, strides, padding })
@@ -228,7 +231,7 @@ impl Tensor {
     fn global_pool(&self, op: &str, kind: Reduction, axes: usize) -> Tensor {
         let Some(spec) = self.known_spec() else { return self.clone() };
         if spec.rank() != axes + 2 {
-            let rule = format!("the input must be [batch, {axes} spatial axes, channels]");
+            let rule = format!("the input must be [batch, {}, channels]", axes_in_words(axes));
             return fail(op, Fault::shape(rule), &[self]);
         }
         let over: Axes = (1..=axes).collect();

@@ -136,7 +136,7 @@ impl Generator {
         // Sixteen bits are too few to invert the distribution function well.
         let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
         if !dtype.is_float() {
-            return fail(op, Fault::dtype(format!("random numbers of {dtype} cannot be drawn by it")), &[]);
+            return fail(op, Fault::dtype(format!("{dtype} is no floating-point dtype")), &[]);
         }
         // The middles of the steps that uniform numbers come in, stretched to (-1, 1): exact, and never the ends.
         let step = f64::exp2(if wide == DType::F64 { -53.0 } else { -24.0 });
@@ -167,7 +167,8 @@ impl Generator {
         };
         let range = high as i128 - low as i128;
         if range <= 0 || range > 1 << 53 || low < least || high - 1 > largest {
-            let rule = format!("{low}..{high} must hold 1 to 2^53 numbers of {dtype}");
+            let rule =
+                format!("the range {low}..{high} must hold 1 to 2^53 integers, all of which are {dtype}");
             return fail("randint", Fault::value(rule), &[]);
         }
         let unit = self.draw("randint", Distribution::Uniform, dims.as_ref(), DType::F64);

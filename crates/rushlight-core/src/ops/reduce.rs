@@ -136,10 +136,13 @@ impl Cumulative {
     }
 }
 
-const AXES_RULE: &str = "the axes to reduce must exist, and each be named once";
+/// The rule that the axes of a reduction broke.
+fn no_such_axes(axes: &impl IntoAxes) -> Fault {
+    Fault::shape(format!("the axes to reduce, {axes:?}, must exist, and each be named once"))
+}
 
 /// Which axes a reduction goes over: `..` for all, a number, or a list; negative ones count from the end.
-pub trait IntoAxes {
+pub trait IntoAxes: std::fmt::Debug {
     /// The axes, sorted; nothing if one of them does not exist or is named twice.
     fn axes(&self, rank: usize) -> Option<Axes>;
 }
@@ -227,11 +230,11 @@ impl Tensor {
     #[track_caller]
     fn reduce_over(&self, kind: Reduction, axes: impl IntoAxes, keepdims: bool) -> Tensor {
         let Some(spec) = self.known_spec() else { return self.clone() };
-        let Some(axes) = axes.axes(spec.rank()) else {
-            return fail(kind.name(), Fault::shape(AXES_RULE), &[self]);
+        let Some(found) = axes.axes(spec.rank()) else {
+            return fail(kind.name(), no_such_axes(&axes), &[self]);
         };
-        let kept = keepdims.then(|| kept_dims(&spec.dims, &axes));
-        let reduced = self.reduce(kind, axes);
+        let kept = keepdims.then(|| kept_dims(&spec.dims, &found));
+        let reduced = self.reduce(kind, found);
         match kept {
             Some(dims) => reduced.reshape_to(&dims),
             None => reduced,
@@ -287,8 +290,10 @@ impl Tensor {
     #[track_caller]
     fn check_composed(&self, op: &str, axes: &impl IntoAxes) -> Result<(), Tensor> {
         require_floats(op, &[self])?;
-        let axes = axes.axes(self.known_spec().map_or(0, Spec::rank));
-        axes.map(|_| ()).ok_or_else(|| fail(op, Fault::shape(AXES_RULE), &[self]))
+        match axes.axes(self.known_spec().map_or(0, Spec::rank)) {
+            Some(_) => Ok(()),
+            None => Err(fail(op, no_such_axes(axes), &[self])),
+        }
     }
 
     /// `ln Σ exp(x)` over some axes, without overflow.

@@ -99,3 +99,12 @@ impl Padding {
 pub(crate) fn halves(places: usize) -> (usize, usize) {
     (places / 2, places - places / 2)
 }
+
+/// The spatial axes as messages name them.
+pub(crate) fn axes_in_words(axes: usize) -> &'static str {
+    match axes {
+        1 => "steps",
+        2 => "height, width",
+        _ => "depth, height, width",
+    }
+}

@@ -134,10 +134,11 @@ pub(crate) fn infer_concat(axis: usize, inputs: &[&Spec]) -> Result<Spec, Fault>
         if other.dtype != first.dtype {
             return Err(Fault::dtype("all tensors must have the same dtype"));
         }
-        let fits = other.rank() == dims.len()
-            && (0..dims.len()).all(|i| i == axis || other.dims[i] == dims[i])
-            && !is_open(other.dims[axis])
-            && !is_open(dims[axis]);
+        let fits =
+            other.rank() == dims.len() && (0..dims.len()).all(|i| i == axis || other.dims[i] == dims[i]);
+        if is_open(dims[axis]) || other.dims.get(axis).is_some_and(|&dim| is_open(dim)) {
+            return Err(Fault::shape("tensors cannot be joined along the open batch axis of a model"));
+        }
         if !fits {
             return Err(Fault::shape(format!("the shapes must agree on all axes but axis {axis}")));
         }
@@ -306,13 +307,30 @@ impl Tensor {
     /// Zeros added before and after each axis: one pair of numbers an axis.
     #[track_caller]
     pub fn pad(&self, padding: &[(usize, usize)]) -> Tensor {
-        apply(Op::Pad(Pad::around(padding)), &[self])
+        match self.check_padding(padding) {
+            Ok(()) => apply(Op::Pad(Pad::around(padding)), &[self]),
+            Err(carried) => carried,
+        }
     }
 
     /// A value added before and after each axis: one pair of numbers an axis.
     #[track_caller]
     pub fn pad_with(&self, padding: &[(usize, usize)], value: impl Operand) -> Tensor {
-        apply(Op::Pad(Pad::around(padding)), &[self, &value.operand("pad", self)])
+        match self.check_padding(padding) {
+            Ok(()) => apply(Op::Pad(Pad::around(padding)), &[self, &value.operand("pad", self)]),
+            Err(carried) => carried,
+        }
+    }
+
+    #[track_caller]
+    fn check_padding(&self, padding: &[(usize, usize)]) -> Result<(), Tensor> {
+        match self.known_spec() {
+            Some(spec) if spec.rank() == padding.len() => Ok(()),
+            _ => {
+                let rule = format!("the padding {padding:?} must have one pair of numbers an axis");
+                Err(fail("pad", Fault::shape(rule), &[self]))
+            }
+        }
     }
 
     /// Cuts an axis into parts of the given sizes, which add up to its size.

@@ -182,10 +182,13 @@ impl Tensor {
     #[track_caller]
     pub fn dims<const N: usize>(&self) -> Result<[usize; N]> {
         let spec = self.spec()?;
-        <[usize; N]>::try_from(spec.dims.as_slice()).map_err(|_| {
-            let rule = format!("the tensor must have {N} axes");
-            Error::with_inputs(ErrorKind::Shape, "dims", rule, vec![spec.clone()])
-        })
+        match <[usize; N]>::try_from(spec.dims.as_slice()) {
+            Ok(dims) => Ok(dims),
+            Err(_) => {
+                let rule = format!("the tensor must have {N} axes");
+                Err(Error::with_inputs(ErrorKind::Shape, "dims", rule, vec![spec.clone()]))
+            }
+        }
     }
 
     /// Number of axes, or the carried error.

@@ -108,7 +108,7 @@ struct Float {
     value: f64,
     /// The shortest digits that name the value in its type, in scientific notation: `1.25e-3`.
     shortest: fn(f64) -> String,
-    /// Decimal digits that the type always holds.
+    /// Decimal digits that the type always holds; numbers with more of them before the point get exponents.
     digits: i32,
 }
 
@@ -148,7 +148,7 @@ floats! {
     f64: 15, |value| format!("{value:e}");
     f32: 6, |value| format!("{:e}", value as f32);
     half::f16: 3, |value| shortest_of(value, |text| half::f16::from_f64(text).to_f64());
-    half::bf16: 2, |value| shortest_of(value, |text| half::bf16::from_f64(text).to_f64());
+    half::bf16: 6, |value| shortest_of(value, |text| half::bf16::from_f64(text).to_f64());
 }
 
 /// The fewest digits that still become the value when they are rounded to its type.
@@ -179,7 +179,8 @@ impl Float {
         if !self.value.is_finite() {
             return self.not_finite();
         }
-        if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
+        let limit = 10f64.powi(if self.digits == 15 { 16 } else { self.digits });
+        if magnitude == 0.0 || (1e-4..limit).contains(&magnitude) {
             let (whole, fraction) = self.positional(usize::MAX);
             return format!("{whole}.{}", if fraction.is_empty() { "0" } else { &fraction });
         }
@@ -221,21 +222,23 @@ impl Float {
         (sign.to_string() + &whole, fraction.trim_end_matches('0').to_string())
     }
 
-    /// Whole digit with its sign, fraction of at most `precision` digits, and exponent.
+    /// Whole digit with its sign, fraction of at most `precision` digits without trailing zeros, and exponent.
     fn scientific(self, precision: usize) -> (String, String, i32) {
-        let mut text = (self.shortest)(self.value);
-        let fraction = |text: &str| {
-            let mantissa = text.split('e').next().unwrap_or("");
-            mantissa.split_once('.').map_or(String::new(), |(_, fraction)| fraction.to_string())
-        };
-        if fraction(&text).len() > precision {
-            text = format!("{:.precision$e}", self.value);
-        }
-        let fraction = fraction(&text).trim_end_matches('0').to_string();
-        let whole = text.split(['.', 'e']).next().unwrap_or("0").to_string();
-        let exponent = text.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
-        (whole, fraction, exponent)
+        let shortest = parts_of(&(self.shortest)(self.value));
+        if shortest.1.len() > precision { self.rounded(precision) } else { shortest }
     }
+
+    /// The same with the exact value rounded to so many digits.
+    fn rounded(self, precision: usize) -> (String, String, i32) {
+        parts_of(&format!("{:.precision$e}", self.value))
+    }
+}
+
+/// Takes `-1.250e-3` apart: `-1`, `25` and -3.
+fn parts_of(scientific: &str) -> (String, String, i32) {
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    (whole.to_string(), fraction.trim_end_matches('0').to_string(), exponent.parse().unwrap_or(0))
 }
 
 /// `e+05`, with at least so many digits.
@@ -272,9 +275,11 @@ fn aligned_floats(floats: &[Float]) -> Vec<String> {
             let digits = parts.iter().map(|part| part.1.len()).max().unwrap_or(0);
             let exponent_digits =
                 parts.iter().map(|part| part.2.abs().to_string().len()).max().unwrap_or(0).max(2);
-            let words = parts.iter().map(|(whole, fraction, exponent)| {
-                let tail = format!("{fraction:0<digits$}{}", exponent_text(*exponent, exponent_digits));
-                (whole.clone(), tail)
+            let words = finite.iter().zip(&parts).map(|(float, part)| {
+                // Like NumPy, the place of missing digits is not filled with zeros but with the value's own digits.
+                let exact = float.rounded(digits);
+                let (whole, fraction, exponent) = if part.1.len() < digits { &exact } else { part };
+                (whole.clone(), format!("{fraction:0<digits$}{}", exponent_text(*exponent, exponent_digits)))
             });
             (left, digits + exponent_digits + 2, words.collect())
         }

@@ -32,7 +32,7 @@ fn compare(case: &Case, inputs: &[Tensor], what: &str) -> (usize, usize) {
     let mut bitwise = 0;
     for call in 0..2 {
         let got = compiled.call(&inputs.to_vec()).unwrap_or_else(|error| panic!("{}: {error}", case.name()));
-        assert_eq!(got.len(), eager.len());
+        assert_eq!(got.len(), eager.len(), "{} ({what})", case.name());
         bitwise = 0;
         for (index, (got, want)) in got.iter().zip(&eager).enumerate() {
             let name = format!("{} ({what}), result {index}, call {call}", case.name());
