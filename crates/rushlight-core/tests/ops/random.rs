@@ -154,7 +154,7 @@ fn draw_all(generator: &Generator) -> Vec<Tensor> {
 fn recorded_functions_draw_the_same_numbers_anew_at_each_call() {
     let (eager, recorded) = (Generator::new(77), Generator::new(77));
     let body = recorded.clone();
-    let draw = function("draw", move |_: &Tensor| Result::Ok(draw_all(&body)));
+    let draw = function("draw", move |_: &Tensor| -> Result<Vec<Tensor>> { Ok(draw_all(&body)) });
     let mut seen = Vec::new();
     for call in 0..3 {
         let want = draw_all(&eager);

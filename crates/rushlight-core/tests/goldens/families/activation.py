@@ -17,7 +17,8 @@ def record(recorder):
         # a slope that float32 holds exactly, since TensorFlow rounds it
         ("leaky_relu", lambda x: F.leaky_relu(x, 0.25), lambda x: in_keras.leaky_relu(x, 0.25), {"negative_slope": 0.25}),
         ("relu6", F.relu6, in_keras.relu6, {}),
-        ("hard_sigmoid", F.hardsigmoid, in_keras.hard_sigmoid, {}),
+        # not F.hardsigmoid, whose gradient takes a float32 sixth also in float64
+        ("hard_sigmoid", lambda x: F.relu6(x + 3) / 6, in_keras.hard_sigmoid, {}),
         ("hard_silu", F.hardswish, in_keras.hard_silu, {}),
         ("hard_tanh", F.hardtanh, in_keras.hard_tanh, {}),
         ("mish", F.mish, in_keras.mish, {}),
