@@ -6,6 +6,9 @@ mod fold;
 mod fuse;
 mod simplify;
 
+#[cfg(test)]
+mod tests;
+
 use crate::graph::{Graph, verify};
 
 /// A rewrite that keeps what a graph computes.

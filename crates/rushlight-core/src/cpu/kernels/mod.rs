@@ -23,7 +23,7 @@ mod samples;
 mod scan;
 mod sort;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub(crate) mod view;
 pub(crate) mod widen;
 pub(crate) mod window;
