@@ -1,6 +1,7 @@
 //! Elementwise ops one at a time, on views of any layout.
 
 use super::axes::{collapse, walk_range};
+use super::fused::{Access, FusedLoop, Instruction, LoopDescription, Register, Store};
 use super::layout;
 use super::loops::{InnerLoop, binary_kernel, cast_kernel, compare_kernel, select_kernel, unary_kernel};
 use crate::cpu::buffer::{View, ViewMut};
@@ -15,7 +16,9 @@ const PARALLEL: usize = 32 * 1024;
 /// Elements of one task; a multiple of every vector length.
 const TASK: usize = 16 * 1024;
 /// Rows shorter than this are not worth a call of the inner loop each.
-const SHORT_ROW: usize = 16;
+const SHORT_ROW: usize = 128;
+/// Elements that fit on the stack.
+const FEW: usize = 256;
 
 /// The inner loop of an elementwise op on operands of a dtype, of which some are scalars.
 ///
@@ -83,6 +86,8 @@ pub(crate) fn run(op: &Op, inputs: &[View], output: &mut ViewMut) {
         repeat_one(&call, output);
     } else if flat {
         along(&call, scalars, count, output);
+    } else if count <= FEW {
+        at_once(&call, inputs, scalars, count, output);
     } else {
         by_rows(&call, inputs, output);
     }
@@ -119,6 +124,70 @@ fn along(call: &Call, scalars: [bool; 3], count: usize, output: &mut ViewMut) {
     parallel_for(count.div_ceil(TASK), |task| part(task * TASK, TASK.min(count - task * TASK)));
 }
 
+/// A few elements: strided operands are copied to the stack.
+fn at_once(call: &Call, inputs: &[View], scalars: [bool; 3], count: usize, output: &mut ViewMut) {
+    let mut copies = [[std::mem::MaybeUninit::<u64>::uninit(); FEW]; 3];
+    let mut pointers = call.pointers;
+    for (i, input) in inputs.iter().enumerate() {
+        if scalars[i] || input.is_contiguous() {
+            continue;
+        }
+        let copy = copies[i].as_mut_ptr().cast::<u8>();
+        // SAFETY: the copy has room for the elements of the view, which are read where it says.
+        unsafe {
+            match input.dtype.size() {
+                1 => gather::<u8>(input, copy.cast()),
+                2 => gather::<u16>(input, copy.cast()),
+                4 => gather::<u32>(input, copy.cast()),
+                _ => gather::<u64>(input, copy.cast()),
+            }
+        }
+        pointers[i] = copy;
+    }
+    let [a, b, c] = pointers;
+    // SAFETY: each operand has `count` elements or is a scalar, and so has the output.
+    unsafe { call.kernel(scalars)(count, output.data, a, b, c) }
+}
+
+/// # Safety
+/// The target must have room for all elements.
+unsafe fn gather<T: Copy>(input: &View, mut target: *mut T) {
+    let Some((inner, outer)) = input.dims.len().checked_sub(1).map(|last| (last, &input.dims[..last])) else {
+        return;
+    };
+    let (row, step) = (input.dims[inner], input.strides[inner]);
+    walk_range(outer, [&input.strides[..inner]], 0..outer.iter().product(), |[offset]| {
+        let source = input.data.cast::<T>().wrapping_offset(offset);
+        for i in 0..row as isize {
+            // SAFETY: passed on to the caller; the walk stays within the view.
+            unsafe {
+                *target = *source.offset(i * step);
+                target = target.add(1);
+            }
+        }
+    });
+}
+
+/// Operands with short rows, repeated in ways that rows do not show: a fused loop of one op.
+fn by_blocks(call: &Call, inputs: &[View], output: &mut ViewMut) {
+    let access = |input: &View| Access { dtype: input.dtype, strides: input.strides.clone() };
+    let to = Access { dtype: output.dtype, strides: output.strides() };
+    let description = LoopDescription {
+        dims: output.dims.clone(),
+        inputs: inputs.iter().map(access).collect(),
+        instructions: vec![Instruction {
+            op: call.op.clone(),
+            operands: (0..inputs.len()).map(Register::Input).collect(),
+            dtype: output.dtype,
+        }],
+        stores: vec![Store { from: Register::Instruction(0), access: to, in_place: false }],
+        reductions: Vec::new(),
+        reduced_axes: SmallVec::from_elem(false, output.dims.len()),
+    };
+    // SAFETY: the views promise their elements; the output is exclusive and of the same shape.
+    unsafe { FusedLoop::new(&description).run(&call.pointers[..inputs.len()], &[output.data]) }
+}
+
 /// Operands in any layout: row by row, after copying those whose rows have gaps.
 fn by_rows(call: &Call, inputs: &[View], output: &mut ViewMut) {
     let mut dims = output.dims.clone();
@@ -127,11 +196,12 @@ fn by_rows(call: &Call, inputs: &[View], output: &mut ViewMut) {
     collapse(&mut dims, &mut strides);
     let inner = dims.len() - 1;
     let row = dims[inner];
-    let short = row < SHORT_ROW && inner > 0;
-    let awkward = |strides: &Strides| strides[inner].unsigned_abs() > 1 || strides[inner] < 0 || short;
     let constant = strides[..inputs.len()].iter().all(|strides| strides[inner] == 0);
-    let unfit = (0..inputs.len()).find(|&i| constant || awkward(&strides[i]) && !inputs[i].is_contiguous());
-    if let Some(i) = unfit {
+    if row < SHORT_ROW || constant {
+        return by_blocks(call, inputs, output);
+    }
+    let awkward = |strides: &Strides| strides[inner].unsigned_abs() > 1 || strides[inner] < 0;
+    if let Some(i) = (0..inputs.len()).find(|&i| awkward(&strides[i])) {
         return layout::with_contiguous(&inputs[i], |copied| {
             let mut inputs: SmallVec<[View; 3]> = inputs.iter().cloned().collect();
             inputs[i] = copied.clone();

@@ -5,14 +5,16 @@ use crate::cpu::buffer::{View, ViewMut};
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::parallel_for;
 use crate::ops::view::Pad;
-use crate::tensor::{DType, Dims, Strides, contiguous_strides};
+use crate::tensor::{Axes, DType, Dims, Strides, contiguous_strides};
 
 /// Copies below this many bytes stay on the calling thread.
 const PARALLEL_BYTES: usize = 256 * 1024;
 /// Bytes that one task copies.
 const TASK_BYTES: usize = 128 * 1024;
-/// Side of the square blocks in which a transpose goes through the nearest cache.
-const TILE: usize = 16;
+/// Rows and columns of the tiles of a transpose: a cache line of the source for each of a few columns, fewer than
+/// the places that the nearest cache has for addresses a power of two apart.
+const HEIGHT: usize = 16;
+const WIDTH: usize = 8;
 
 /// Where the elements of a copy come from and go to. Strides are in elements.
 #[derive(Clone)]
@@ -36,6 +38,7 @@ impl Copy {
         if self.dims.contains(&0) {
             return;
         }
+        self.order();
         let mut strides = [self.target_strides, self.source_strides];
         collapse(&mut self.dims, &mut strides);
         [self.target_strides, self.source_strides] = strides;
@@ -50,6 +53,22 @@ impl Copy {
         }
     }
 
+    /// Puts the axes in the order in which they lie in the target, so that it is written from front to back.
+    fn order(&mut self) {
+        let step = |axis: usize| match self.dims[axis] {
+            1 => usize::MAX,
+            _ => self.target_strides[axis].unsigned_abs(),
+        };
+        if (1..self.dims.len()).all(|axis| step(axis - 1) >= step(axis)) {
+            return;
+        }
+        let mut order: Axes = (0..self.dims.len()).collect();
+        order.sort_by_key(|&axis| std::cmp::Reverse(step(axis)));
+        self.dims = order.iter().map(|&axis| self.dims[axis]).collect();
+        self.source_strides = order.iter().map(|&axis| self.source_strides[axis]).collect();
+        self.target_strides = order.iter().map(|&axis| self.target_strides[axis]).collect();
+    }
+
     /// Splits a large copy along its longest axis.
     unsafe fn shared<T: std::marker::Copy>(&self) {
         let bytes = self.dims.iter().product::<usize>() * size_of::<T>();
@@ -59,7 +78,7 @@ impl Copy {
         }
         let longest = self.dims.iter().copied().max().unwrap_or(1);
         let axis = self.dims.iter().position(|&dim| dim == longest).unwrap_or(0);
-        let chunk = longest.div_ceil((bytes / TASK_BYTES).min(longest)).next_multiple_of(TILE);
+        let chunk = longest.div_ceil((bytes / TASK_BYTES).min(longest)).next_multiple_of(HEIGHT);
         parallel_for(longest.div_ceil(chunk), |task| {
             let start = task * chunk;
             let mut part = self.clone();
@@ -131,7 +150,9 @@ unsafe fn copy_row<T: std::marker::Copy>(
     }
 }
 
-/// Copies a matrix whose rows are dense (forwards or backwards) in the target and whose columns are in the source.
+/// Copies a matrix whose rows are dense in the target and whose columns are (forwards or backwards) in the source.
+///
+/// It goes tile by tile, so that each cache line is complete before the next ones push it out.
 unsafe fn transpose<T: std::marker::Copy>(
     rows: usize,
     columns: usize,
@@ -140,21 +161,24 @@ unsafe fn transpose<T: std::marker::Copy>(
     target: *mut T,
     target_down: isize,
 ) {
-    let mut tile = [std::mem::MaybeUninit::<T>::uninit(); TILE * TILE];
-    let tile = tile.as_mut_ptr().cast::<T>();
-    for top in (0..rows).step_by(TILE) {
-        let height = TILE.min(rows - top);
-        for left in (0..columns).step_by(TILE) {
-            let width = TILE.min(columns - left);
-            // SAFETY: the tile lies within the matrix, and has room for height × width elements.
+    for top in (0..rows).step_by(HEIGHT) {
+        let height = HEIGHT.min(rows - top);
+        for left in (0..columns).step_by(WIDTH) {
+            let width = WIDTH.min(columns - left);
+            // SAFETY: the tile lies within the matrix.
             unsafe {
                 let source = source.offset(top as isize * down + left as isize * right);
                 let target = target.offset(top as isize * target_down + left as isize);
-                for j in 0..width {
-                    copy_row(height, source.offset(j as isize * right), down, tile.add(j * TILE), 1);
-                }
-                for i in 0..height {
-                    copy_row(width, tile.add(i), TILE as isize, target.offset(i as isize * target_down), 1);
+                for i in 0..height as isize {
+                    let (source, target) = (source.offset(i * down), target.offset(i * target_down));
+                    if width == WIDTH {
+                        let row: [T; WIDTH] = std::array::from_fn(|j| *source.offset(j as isize * right));
+                        target.cast::<[T; WIDTH]>().write_unaligned(row);
+                    } else {
+                        for j in 0..width {
+                            *target.add(j) = *source.offset(j as isize * right);
+                        }
+                    }
                 }
             }
         }

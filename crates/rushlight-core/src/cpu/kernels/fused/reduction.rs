@@ -3,15 +3,17 @@
 use super::block::Blocks;
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::axes::{collapse, walk};
-use crate::cpu::kernels::loops::{Reducer, fill_identity, reducer_of};
+use crate::cpu::kernels::loops::{Reducer, Results, fill_identity, reducer_of};
 use crate::ops::reduce::Reduction;
 use crate::tensor::{DType, Dims, Element, Strides, contiguous_strides};
 use crate::with_dtype;
-use half::{bf16, f16};
 use smallvec::SmallVec;
 
 /// Kept rows inside a block that are shorter than this are accumulated side by side and added up at the end.
 const NARROW: usize = 256;
+
+/// Runs shorter than this are not worth a call each.
+const SHORT: usize = 64;
 
 /// How blocks of one size go into accumulators.
 struct Pattern {
@@ -103,6 +105,13 @@ impl Plan {
         let pattern = |tile: usize| Pattern::new(&blocks.dims(dims, tile), &inside);
         let (whole, last) = (pattern(blocks.tile), pattern(blocks.last_tile));
         let kept: SmallVec<[usize; 6]> = (0..dims.len()).filter(|&axis| !reduced(axis)).collect();
+        let mut kept_dims: Dims = kept.iter().map(|&axis| dims[axis]).collect();
+        let mut kept_strides: [Strides; 2] = [
+            kept.iter().map(|&axis| outside[axis]).collect(),
+            kept.iter().map(|&axis| strides[axis]).collect(),
+        ];
+        collapse(&mut kept_dims, &mut kept_strides);
+        let [from, to] = kept_strides;
         Plan {
             kind,
             accumulator: if fold { reducer.folded } else { value },
@@ -113,9 +122,9 @@ impl Plan {
             accumulators: sizes.iter().product(),
             whole,
             last,
-            from: kept.iter().map(|&axis| outside[axis]).collect(),
-            to: kept.iter().map(|&axis| strides[axis]).collect(),
-            kept: kept.iter().map(|&axis| dims[axis]).collect(),
+            from,
+            to,
+            kept: kept_dims,
             side_by_side: if spread { (blocks.tile, compact[blocks.axis] as usize) } else { (1, 0) },
             elements: (0..dims.len()).filter(|&axis| reduced(axis)).map(|axis| dims[axis]).product(),
             strides: outside,
@@ -142,6 +151,13 @@ impl Plan {
         if pattern.dims.is_empty() {
             // SAFETY: passed on to the caller.
             return unsafe { kernel(pattern.run, accumulators, values, null, null) };
+        }
+        if let ([rows], [1], true) =
+            (&pattern.dims[..], &pattern.accumulators[..], self.fold && pattern.run < SHORT)
+        {
+            let run = std::ptr::without_provenance(pattern.run);
+            // SAFETY: passed on to the caller; the rows are dense, as the block is.
+            return unsafe { (self.reducer.fold_rows)(*rows, accumulators, values, run, null) };
         }
         let (from, to) = (self.value.size() as isize, self.accumulator.size() as isize);
         walk(&pattern.dims, [&pattern.block, &pattern.accumulators], |[block, accumulator]| {
@@ -182,35 +198,19 @@ impl Plan {
                     }
                 }
             }
-            match (self.accumulator, self.output) {
-                (DType::F64, DType::F32) => self.write::<f64, f32>(accumulators, output),
-                (DType::F64, DType::F64) => self.write::<f64, f64>(accumulators, output),
-                (DType::F64, DType::F16) => self.write::<f64, f16>(accumulators, output),
-                (DType::F64, DType::BF16) => self.write::<f64, bf16>(accumulators, output),
-                (DType::F32, DType::F32) => self.write::<f32, f32>(accumulators, output),
-                (DType::F32, DType::F16) => self.write::<f32, f16>(accumulators, output),
-                (DType::F32, DType::BF16) => self.write::<f32, bf16>(accumulators, output),
-                (same, _) => with_dtype!(same, T => self.write::<T, T>(accumulators, output)),
-            }
+            let results = Results {
+                kind: self.kind,
+                accumulator: self.accumulator,
+                output: self.output,
+                elements: self.elements,
+            };
+            let (from, to) = (size as isize, self.output.size() as isize);
+            let inner = self.kept.len() - 1;
+            walk(&self.kept[..inner], [&self.from[..inner], &self.to[..inner]], |[source, target]| {
+                let (source, target) = (accumulators.offset(source * from), output.offset(target * to));
+                results.write(self.kept[inner], source, self.from[inner], target, self.to[inner]);
+            });
         }
-    }
-
-    /// # Safety
-    /// As for [`Plan::finish`].
-    unsafe fn write<A: Element, T: Element>(&self, accumulators: *const u8, output: *mut u8) {
-        let (accumulators, output) = (accumulators.cast::<A>(), output.cast::<T>());
-        let (float, mean) = (A::DTYPE.is_float(), self.kind == Reduction::Mean);
-        walk(&self.kept, [&self.from, &self.to], |[from, to]| {
-            // SAFETY: the walk visits each kept element once.
-            unsafe {
-                let total = *accumulators.offset(from);
-                *output.offset(to) = match (float, mean) {
-                    (true, true) => T::from_f64(total.to_f64() / self.elements as f64),
-                    (true, false) => T::from_f64(total.to_f64()),
-                    _ => T::from_i64(total.to_i64()),
-                };
-            }
-        });
     }
 
     /// Writes the result of reducing no element at all.

@@ -12,7 +12,7 @@ mod unary;
 
 pub(crate) use binary::{binary_kernel, compare_kernel, multiply_add_kernel};
 pub(crate) use cast::cast_kernel;
-pub(crate) use reduction::{Reducer, fill_identity, reducer_of};
+pub(crate) use reduction::{Reducer, Results, fill_identity, reducer_of};
 pub(crate) use select::{copy_kernel, select_kernel, splat_kernel};
 pub(crate) use unary::unary_kernel;
 

@@ -14,7 +14,7 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 fn power_of_two(exponent: i32) -> (f32, f32) {
     let half = exponent >> 1;
     let factor = |e: i32| f32::from_bits((e.wrapping_add(127) as u32) << 23);
-    (factor(half), factor(exponent - half))
+    (factor(half), factor(exponent.wrapping_sub(half)))
 }
 
 /// `x = k ln 2 + r` with integer `k` and `|r| ≤ ln 2 / 2`.
@@ -91,7 +91,7 @@ fn log_of_parts<M: Machine>(k: f32, f: f32) -> f32 {
 pub(crate) fn log<M: Machine>(x: f32) -> f32 {
     let tiny = x < f32::MIN_POSITIVE;
     let (k, f) = split(if tiny { x * 8_388_608.0 } else { x });
-    let result = log_of_parts::<M>((k - if tiny { 23 } else { 0 }) as f32, f);
+    let result = log_of_parts::<M>(k.wrapping_sub(if tiny { 23 } else { 0 }) as f32, f);
     let result = if x < f32::INFINITY { result } else { x };
     let result = if x == 0.0 { f32::NEG_INFINITY } else { result };
     if x < 0.0 { f32::NAN } else { result }
