@@ -1,1 +1,43 @@
-fn main() {}
+//! The `rushlight` command: trains, summarizes and measures neural networks.
+
+#[macro_use]
+mod text;
+
+mod arguments;
+mod bench;
+mod demo;
+mod failure;
+mod images;
+mod interrupt;
+mod places;
+mod run;
+mod schedule;
+mod step;
+mod summary;
+mod train;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    // Before anything else: `bench` reports how long the first step took from here.
+    let started = Instant::now();
+    let done = Arguments::try_parse().map_err(Failure::from).and_then(|arguments| {
+        if let Some(threads) = arguments.threads {
+            rushlight::cpu::threads::set_thread_count(threads);
+        }
+        match arguments.command.unwrap_or_default() {
+            Command::Demo(options) => demo::run(&options),
+            Command::Train(options) => train::run(&options),
+            Command::Summary(options) => summary::run(&options),
+            Command::Bench(options) => bench::run(&options, started),
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

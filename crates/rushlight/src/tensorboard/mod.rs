@@ -9,8 +9,11 @@
 //! # std::io::Result::Ok(())
 //! ```
 
+mod callback;
 mod proto;
 mod record;
+
+pub use callback::TensorBoard;
 
 use proto::Message;
 use std::collections::HashMap;

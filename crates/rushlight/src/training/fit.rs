@@ -46,6 +46,7 @@ pub struct Fit {
     callbacks: Vec<Box<dyn Callback>>,
     mode: Mode,
     verbose: Option<u8>,
+    unit: &'static str,
     stop: Arc<AtomicBool>,
 }
 
@@ -59,6 +60,7 @@ impl Fit {
             callbacks: Vec::new(),
             mode: Mode::Graph,
             verbose: None,
+            unit: "examples",
             stop: Arc::default(),
         }
     }
@@ -90,6 +92,12 @@ impl Fit {
     /// 0: print nothing; 1: a progress bar; 2: a line for each epoch. By default 1 on a terminal, else 2.
     pub fn verbose(mut self, verbose: u8) -> Fit {
         self.verbose = Some(verbose);
+        self
+    }
+
+    /// What progress counts, in the plural: "images", "sentences"; "examples" otherwise.
+    pub fn unit(mut self, unit: &'static str) -> Fit {
+        self.unit = unit;
         self
     }
 
@@ -127,7 +135,7 @@ impl Model {
     #[track_caller]
     pub fn fit(&self, data: &Dataset, options: Fit) -> Result<History> {
         let compiled = self.compiled()?.clone();
-        let Fit { epochs, batch_size, validation, mut callbacks, mode, verbose, stop } = options;
+        let Fit { epochs, batch_size, validation, mut callbacks, mode, verbose, unit, stop } = options;
         let data = batch_size.map_or_else(|| data.clone(), |size| data.clone().batch(size));
         let validation = validation.map(|data| match batch_size {
             Some(size) if !data.has_batch_size() => data.batch(size),
@@ -138,6 +146,7 @@ impl Model {
             compiled: &compiled,
             stop,
             verbosity: Verbosity::of(verbose),
+            unit,
             epochs,
             history: History::default(),
             step: 0,
@@ -267,6 +276,7 @@ struct Run<'a> {
     compiled: &'a Compiled,
     stop: Arc<AtomicBool>,
     verbosity: Verbosity,
+    unit: &'static str,
     epochs: usize,
     history: History,
     step: usize,
@@ -323,7 +333,7 @@ impl Run<'_> {
             callback.on_epoch_begin(&self.progressing(epoch, enough))?;
         }
         self.compiled.reset()?;
-        let mut progress = Progress::new(self.verbosity, epoch, self.epochs, data.len());
+        let mut progress = Progress::new(self.verbosity, self.unit, epoch, self.epochs, data.len());
         let started = Instant::now();
         let mut seen = 0;
         let mut variables = Vec::new();
@@ -354,6 +364,7 @@ impl Run<'_> {
         let training_time = started.elapsed();
         let mut logs = self.compiled.logs("")?;
         if let Some(validation) = validation {
+            progress.validating(&logs);
             logs.0.extend(evaluate(self.model, self.compiled, validation, "val_", &self.stop)?.0);
         }
         if self.is_stopped() {

@@ -29,11 +29,18 @@ impl Verbosity {
 
 /// How often the bar moves.
 const INTERVAL: Duration = Duration::from_millis(100);
-const WIDTH: usize = 24;
+const WIDTH: usize = 12;
+
+/// Around a bar: nothing of a line that is longer than the terminal is wide goes on to the next, where the next bar
+/// would not overwrite it.
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 
 /// The progress of one epoch on standard output.
 pub(crate) struct Progress {
     verbosity: Verbosity,
+    /// What an example is called, in the plural.
+    unit: &'static str,
     title: String,
     examples: usize,
     started: Instant,
@@ -41,9 +48,15 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(verbosity: Verbosity, epoch: usize, epochs: usize, examples: usize) -> Progress {
+    pub(crate) fn new(
+        verbosity: Verbosity,
+        unit: &'static str,
+        epoch: usize,
+        epochs: usize,
+        examples: usize,
+    ) -> Progress {
         let title = format!("Epoch {:>width$}/{epochs}", epoch + 1, width = epochs.to_string().len());
-        Progress { verbosity, title, examples, started: Instant::now(), shown: None }
+        Progress { verbosity, unit, title, examples, started: Instant::now(), shown: None }
     }
 
     /// Whether it is time to show how far training has come.
@@ -55,46 +68,54 @@ impl Progress {
         self.shown = Some(Instant::now());
         let elapsed = self.started.elapsed();
         let part = seen as f64 / self.examples.max(1) as f64;
-        let left = elapsed.mul_f64((1.0 / part.max(1e-9) - 1.0).clamp(0.0, 1e6));
-        let bar = bar(part);
-        let speed = speed(seen, elapsed);
-        print!(
-            "\r{} {bar} {seen}/{}  {speed}  {} left  {logs}\x1b[K",
-            self.title,
-            self.examples,
-            short(left)
-        );
-        // A bar that cannot be shown must not stop the training.
-        let _ = std::io::stdout().flush();
+        let left = short(elapsed.mul_f64((1.0 / part.max(1e-9) - 1.0).clamp(0.0, 1e6)));
+        let (bar, percent, speed) = (bar(part), (part * 100.0) as usize, self.speed(seen, elapsed));
+        write(&format!(
+            "\r{NO_WRAP}{} {bar} {percent:>3} %  {left:>5} left  {logs}  {speed}\x1b[K{WRAP}",
+            self.title
+        ));
+    }
+
+    /// Says that the training part of the epoch is done.
+    pub(crate) fn validating(&self, logs: &Logs) {
+        if self.verbosity == Verbosity::Bar {
+            write(&format!("\r{NO_WRAP}{} {} validating  {logs}\x1b[K{WRAP}", self.title, bar(1.0)));
+        }
     }
 
     /// The epoch's last line.
     pub(crate) fn finish(&self, seen: usize, training_time: Duration, logs: &Logs) {
-        if self.verbosity == Verbosity::Silent {
-            return;
-        }
-        let start = if self.verbosity == Verbosity::Bar { "\r" } else { "" };
-        let end = if self.verbosity == Verbosity::Bar { "\x1b[K" } else { "" };
-        let speed = speed(seen, training_time);
-        println!("{start}{}  {}  {speed}  {logs}{end}", self.title, short(training_time));
+        let (start, end) = match self.verbosity {
+            Verbosity::Silent => return,
+            Verbosity::Bar => ("\r", "\x1b[K"),
+            Verbosity::Lines => ("", ""),
+        };
+        let (time, speed) = (short(training_time), self.speed(seen, training_time));
+        write(&format!("{start}{}  {time:>5}  {logs}  {speed}{end}\n", self.title));
     }
 
     /// Ends the line of an epoch that was not finished.
     pub(crate) fn abandon(&self) {
         if self.verbosity == Verbosity::Bar && self.shown.is_some() {
-            println!();
+            write("\n");
         }
     }
+
+    fn speed(&self, seen: usize, elapsed: Duration) -> String {
+        let (speed, unit) = (seen as f64 / elapsed.as_secs_f64().max(1e-9), self.unit);
+        if speed < 100.0 { format!("{speed:.1} {unit}/s") } else { format!("{speed:.0} {unit}/s") }
+    }
+}
+
+/// Progress that cannot be shown, because nobody reads any more, must not stop the training.
+fn write(text: &str) {
+    let mut output = std::io::stdout();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 fn bar(part: f64) -> String {
     let full = (part.clamp(0.0, 1.0) * WIDTH as f64).round() as usize;
     format!("{}{}", "━".repeat(full), "─".repeat(WIDTH - full))
-}
-
-fn speed(seen: usize, elapsed: Duration) -> String {
-    let speed = seen as f64 / elapsed.as_secs_f64().max(1e-9);
-    if speed < 100.0 { format!("{speed:.1} examples/s") } else { format!("{speed:.0} examples/s") }
 }
 
 /// A duration in at most two units: `350ms`, `4.2s`, `3m12s`, `1h05m`.
@@ -118,8 +139,9 @@ mod tests {
         assert_eq!(short(Duration::from_millis(4230)), "4.2s");
         assert_eq!(short(Duration::from_secs(192)), "3m12s");
         assert_eq!(short(Duration::from_secs(3900)), "1h05m");
-        assert_eq!(bar(0.5), "━━━━━━━━━━━━────────────");
+        assert_eq!(bar(0.5), "━━━━━━──────");
         assert_eq!(bar(7.0).chars().count(), WIDTH);
-        assert_eq!(speed(10, Duration::from_secs(2)), "5.0 examples/s");
+        let progress = Progress::new(Verbosity::Silent, "images", 0, 1, 10);
+        assert_eq!(progress.speed(10, Duration::from_secs(2)), "5.0 images/s");
     }
 }

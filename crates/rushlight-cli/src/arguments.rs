@@ -1,0 +1,259 @@
+//! What the command line may say.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rushlight::applications::NAMES;
+use rushlight::training::Mode;
+use std::path::PathBuf;
+
+/// Trains, summarizes and measures neural networks.
+///
+/// Without a command: the demo, which trains a small DenseNet on drawn pictures in about a minute.
+#[derive(Parser)]
+#[command(name = "rushlight", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// Threads to compute with [default: one for each processor, or what RUSHLIGHT_THREADS says]
+    #[arg(long, global = true, value_name = "N", value_parser = positive)]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Train a small DenseNet on drawn pictures, then compare eager with graph mode
+    Demo(DemoOptions),
+    /// Train a model on a data set
+    Train(TrainOptions),
+    /// Print the layers of a model, its parameters and the memory that a training step takes
+    Summary(SummaryOptions),
+    /// Measure a training step and inference
+    Bench(BenchOptions),
+}
+
+impl Default for Command {
+    fn default() -> Command {
+        Command::Demo(DemoOptions::default())
+    }
+}
+
+/// Train a small DenseNet on drawn pictures, then compare eager with graph mode.
+///
+/// Needs no files. Weights, history, learning curve and TensorBoard logs go to a new directory below
+/// rushlight-runs.
+#[derive(Args, Default)]
+pub(crate) struct DemoOptions {
+    /// Passes over the pictures [default: 10]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) epochs: Option<usize>,
+
+    /// Only the first N pictures to train with, and at most N to validate with
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) limit: Option<usize>,
+
+    /// Where results go [default: rushlight-runs/demo-1, or the next number]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) logdir: Option<PathBuf>,
+}
+
+/// Train a model on a data set.
+///
+/// The learning rate rises over the first tenth of all steps to the one given, then falls to zero along a cosine.
+/// SGD has Nesterov momentum 0.9 and weight decay 0.0001 × learning rate.
+/// Images are normalized by mean and deviation of each channel of the training set. Ctrl-C ends training after
+/// the step that is running, saves what was learnt and exits with status 130.
+#[derive(Args)]
+pub(crate) struct TrainOptions {
+    /// The model; its input and its number of classes follow the data
+    #[arg(long, value_parser = model_name(), default_value = "small")]
+    pub(crate) model: String,
+
+    /// What to learn
+    #[arg(long, value_enum, default_value_t = DataName::Drawn)]
+    pub(crate) data: DataName,
+
+    /// Directory with the data set's files: cifar-10-binary.tar.gz or what is in it; MNIST's IDX files, plain or .gz
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Fetch the files into the data directory if they are not there
+    #[arg(long)]
+    pub(crate) download: bool,
+
+    /// Passes over the training set
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "10")]
+    pub(crate) epochs: usize,
+
+    /// Images in a training step; multiples of 16 are fastest
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
+    pub(crate) batch_size: usize,
+
+    /// Determines initial weights, order and augmentation
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// How training steps are run
+    #[arg(long, value_enum, default_value_t = ModeName::Graph)]
+    pub(crate) mode: ModeName,
+
+    /// Only the first N images to train with, and at most N to validate with
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) limit: Option<usize>,
+
+    /// Where history, learning curve and TensorBoard logs go [default: a new directory below rushlight-runs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) logdir: Option<PathBuf>,
+
+    /// Where the weights go [default: weights.safetensors in the log directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+
+    /// The rule by which weights follow gradients
+    #[arg(long, value_enum, default_value_t = OptimizerName::Sgd)]
+    pub(crate) optimizer: OptimizerName,
+
+    /// The highest learning rate [default: 0.1 for sgd, 0.003 for adam]
+    #[arg(long, value_name = "RATE", value_parser = learning_rate, allow_negative_numbers = true)]
+    pub(crate) learning_rate: Option<f64>,
+
+    /// Shift images at random (by up to 4 pixels, MNIST 2), and flip those of CIFAR-10 [default for cifar10 and mnist]
+    #[arg(long, overrides_with = "no_augment")]
+    pub(crate) augment: bool,
+
+    /// Train on the images as they are [default for drawn]
+    #[arg(long)]
+    pub(crate) no_augment: bool,
+}
+
+/// Print the layers of a model, its parameters and the memory that a training step takes.
+#[derive(Args)]
+pub(crate) struct SummaryOptions {
+    /// The model
+    #[arg(value_parser = model_name())]
+    pub(crate) model: String,
+
+    /// Images in a training step, for the memory that it takes
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
+    pub(crate) batch_size: usize,
+
+    /// Number of classes [default: the model's own, 10 or 1000]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) classes: Option<usize>,
+}
+
+/// Measure a training step and inference.
+///
+/// A training step is forward, softmax cross-entropy, backward and SGD with momentum 0.9, on one random batch that
+/// stays in memory; inference is forward alone. Times are medians after warm-up.
+#[derive(Args)]
+pub(crate) struct BenchOptions {
+    /// The model
+    #[arg(value_parser = model_name())]
+    pub(crate) model: String,
+
+    /// Images in a batch
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
+    pub(crate) batch_size: usize,
+
+    /// How steps are run
+    #[arg(long, value_enum, default_value_t = ModeName::Graph)]
+    pub(crate) mode: ModeName,
+
+    /// Timed calls of each kind
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "10")]
+    pub(crate) steps: usize,
+
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DataName {
+    /// Drawn pictures of ten shapes, 32×32×3; needs no files
+    Drawn,
+    /// Photographs of ten kinds of things, 32×32×3
+    Cifar10,
+    /// Handwritten digits, 28×28×1
+    Mnist,
+}
+
+impl DataName {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            DataName::Drawn => "drawn",
+            DataName::Cifar10 => "cifar10",
+            DataName::Mnist => "mnist",
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeName {
+    /// Recorded once, compiled and run as one graph
+    Graph,
+    /// Op by op, as the Rust code goes
+    Eager,
+}
+
+impl ModeName {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            ModeName::Graph => "graph",
+            ModeName::Eager => "eager",
+        }
+    }
+
+    pub(crate) fn mode(self) -> Mode {
+        match self {
+            ModeName::Graph => Mode::Graph,
+            ModeName::Eager => Mode::Eager,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OptimizerName {
+    /// Stochastic gradient descent with Nesterov momentum
+    Sgd,
+    /// Adam
+    Adam,
+}
+
+fn model_name() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(NAMES.iter().map(|(name, help)| PossibleValue::new(*name).help(*help)))
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("must be at least 1".to_string()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("must be a whole number, at least 1".to_string()),
+    }
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("must be a number above 0".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_are_checked() {
+        assert_eq!((positive("3"), learning_rate("0.5")), (Ok(3), Ok(0.5)));
+        assert!(["0", "-1", "1.5", ""].iter().all(|text| positive(text).is_err()));
+        assert!(["0", "-1", "nan", "inf", "x"].iter().all(|text| learning_rate(text).is_err()));
+    }
+}
