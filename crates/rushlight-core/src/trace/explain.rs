@@ -215,6 +215,21 @@ pub(crate) fn describe(recordings: &Recordings, state: &State) -> String {
     text
 }
 
+/// `512 B`, `1.5 kB`, `2.0 MB`.
+fn amount(bytes: usize) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut amount = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while amount >= 999.95 && unit + 1 < units.len() {
+        amount /= 1000.0;
+        unit += 1;
+    }
+    format!("{amount:.1} {}", units[unit])
+}
+
 impl Entry {
     pub(crate) fn describe(&self) -> String {
         let mut text = String::new();
@@ -230,6 +245,14 @@ impl Entry {
             self.recording_time.as_secs_f64() * 1e3,
             self.compiled_nodes,
             self.compile_time.as_secs_f64() * 1e3,
+        );
+        let variable_bytes: usize = self.variables.iter().map(|(variable, _)| variable.spec().bytes()).sum();
+        let _ = writeln!(
+            text,
+            "    plans {} of memory besides {} variable(s) of {}",
+            amount(self.program.planned_bytes()),
+            self.variables.len(),
+            amount(variable_bytes),
         );
         text
     }

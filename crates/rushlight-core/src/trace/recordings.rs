@@ -56,7 +56,7 @@ pub(crate) struct State {
 pub(crate) struct Entry {
     pub(crate) number: u64,
     pub(crate) key: RecordingKey,
-    program: Program,
+    pub(crate) program: Program,
     /// Those of the program, and whether each was trainable: gradients inside the body depend on that.
     pub(crate) variables: Vec<(WeakVariable, bool)>,
     /// The only thread that it serves.
@@ -96,6 +96,15 @@ pub(crate) struct Call<'a> {
     pub(crate) called_from: &'static Location<'static>,
     /// The function's recordings, if they are to be found by name.
     home: Option<&'static Recordings>,
+}
+
+impl<'a> Call<'a> {
+    /// A call from the caller's line, of a function whose body is an `F`.
+    #[track_caller]
+    fn here<F>(arguments: &'a Flat, home: Option<&'static Recordings>) -> Call<'a> {
+        let (body, called_from) = (type_name::<F>(), Location::caller());
+        Call { arguments, body, ambient: ambient::current(), called_from, home }
+    }
 }
 
 impl Recordings {
@@ -138,8 +147,7 @@ impl Recordings {
         R::Parts: Send + Sync + 'static,
         F: FnOnce(Inputs) -> R,
     {
-        let (body_type, called_from) = (type_name::<F>(), Location::caller());
-        let call = Call { arguments, body: body_type, ambient: ambient::current(), called_from, home };
+        let call = Call::here::<F>(arguments, home);
         let symbolic = || arguments.tensors.iter().any(Tensor::is_symbolic);
         if is_recording() || tape::is_active() || RUN_EAGERLY.get() || symbolic() {
             return scope(self.name, None, || body(arguments.inputs(None)));
@@ -160,13 +168,7 @@ impl Recordings {
         R::Parts: Send + Sync + 'static,
         F: FnOnce(Inputs) -> R,
     {
-        let (body_type, called_from) = (type_name::<F>(), Location::caller());
-        let call = Call { arguments, body: body_type, ambient: ambient::current(), called_from, home: None };
-        let found = self.lock().find::<R::Parts>(&call);
-        let ready = match found {
-            Some(ready) => ready,
-            None => self.record(&call, body)?,
-        };
+        let ready = self.find_or_record(&Call::here::<F>(arguments, None), body)?;
         Ok(ready.entry.program.planned_bytes())
     }
 
@@ -180,15 +182,27 @@ impl Recordings {
     {
         let values = call.arguments.tensors.iter().map(|tensor| tensor.value(self.name));
         let values = values.collect::<Result<SmallVec<[_; 8]>>>()?;
-        let found = self.lock().find::<R::Parts>(call);
-        let ready = match found {
-            Some(ready) => ready,
-            None => self.record(call, body)?,
-        };
+        let ready = self.find_or_record(call, body)?;
         ready.entry.calls.fetch_add(1, Ordering::Relaxed);
         let results = ready.entry.program.run(&ready.variables, &values)?;
         let template = ready.entry.template.downcast_ref::<R::Parts>().expect("found by this very type");
         Ok(template.rebuild(&mut results.into_iter().map(Tensor::from_value)))
+    }
+
+    fn find_or_record<R: Returned>(
+        &self,
+        call: &Call,
+        body: impl FnOnce(Inputs) -> R,
+    ) -> Result<Ready, R::Error>
+    where
+        R::Parts: Send + Sync + 'static,
+    {
+        // The lock is let go of before recording: the body may call the same function.
+        let found = self.lock().find::<R::Parts>(call);
+        match found {
+            Some(ready) => Ok(ready),
+            None => self.record(call, body),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,6 +6,7 @@ use crate::trace::signature::{Flat, Key};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// A value made of tensors and plain parts: an argument or a result of a recorded function.
@@ -142,6 +143,14 @@ plain_structures! {
     String: text => Key::Text(format!("{text:?}").into());
     &'static str: text => Key::Text((*text).into());
     DType: dtype => Key::Text(dtype.short_name().into());
+}
+
+impl<T> Structure for PhantomData<T> {
+    fn flatten(&self, _flat: &mut Flat) {}
+
+    fn rebuild(&self, _tensors: &mut dyn Iterator<Item = Tensor>) -> PhantomData<T> {
+        PhantomData
+    }
 }
 
 impl Structure for () {
