@@ -6,7 +6,7 @@ use crate::cpu::lower::{Lowered, lower};
 use crate::cpu::steps::Memory;
 use crate::graph::Graph;
 use crate::tensor::{Inner, Result, Tensor, Value};
-use crate::trace::Variable;
+use crate::trace::{Variable, debug_level};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A graph made ready to run.
@@ -23,7 +23,13 @@ impl Program {
     pub(crate) fn compile(graph: Graph) -> Program {
         let mut assigned = vec![false; graph.variables.len()];
         graph.assignments.iter().for_each(|&(variable, _)| assigned[variable] = true);
-        Program { lowered: lower(&graph), assigned, arena: Mutex::new(None) }
+        let lowered = lower(&graph);
+        if debug_level() >= 2 {
+            let (steps, bytes) = (lowered.steps.len(), lowered.arena_bytes);
+            eprintln!("program {}: {steps} steps, {bytes} bytes of temporary memory", graph.name());
+            lowered.steps.iter().for_each(|step| eprintln!("  {step}"));
+        }
+        Program { lowered, assigned, arena: Mutex::new(None) }
     }
 
     /// Runs on the arguments and the current values of the variables, assigns variables, returns the results.

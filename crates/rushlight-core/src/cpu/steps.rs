@@ -11,6 +11,7 @@ use crate::cpu::lower::place::{Layout, Place, Storage};
 use crate::graph::Origin;
 use crate::ops::Op;
 use smallvec::SmallVec;
+use std::fmt;
 
 /// One kernel call of a program.
 pub(crate) struct Step {
@@ -31,6 +32,26 @@ pub(crate) enum Work {
     LanesInputGradient(LanesConv),
     LanesKernelGradient(LanesConv),
     LanesWindow(Op, LanesWindow),
+}
+
+impl fmt::Display for Step {
+    /// One line of a listing: what runs, on what, for whom.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = |places: &[Place]| places.iter().map(Place::to_string).collect::<Vec<_>>().join(", ");
+        let name = match &self.work {
+            Work::Kernel(op) | Work::LanesWindow(op, _) => op.name(),
+            Work::Loop(_) => "loop",
+            Work::Copy => "copy",
+            Work::LanesConvolution(_) => "conv in lanes",
+            Work::LanesInputGradient(_) => "conv input gradient in lanes",
+            Work::LanesKernelGradient(_) => "conv kernel gradient in lanes",
+        };
+        write!(formatter, "{name}: {} → {}", places(&self.inputs), places(&self.outputs))?;
+        match &self.origin.path {
+            Some(path) => write!(formatter, "  # {path}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Where the memory of a call is.

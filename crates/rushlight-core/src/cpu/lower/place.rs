@@ -1,7 +1,8 @@
 //! Places: the memory of a value and how its elements lie there.
 
-use crate::tensor::{DType, Dims, Strides, contiguous_strides, is_contiguous};
+use crate::tensor::{DType, Dims, Strides, contiguous_strides, display_dims, is_contiguous};
 use smallvec::smallvec;
+use std::fmt;
 
 /// Images of a batch that share a vector in lanes layout.
 pub(crate) const LANES: usize = 16;
@@ -39,6 +40,20 @@ pub(crate) enum Layout {
     /// `[batch / 16][channel][height][width][16]` of an image batch `[batch, height, width, channels]`; blocks
     /// lie further apart than their channels take up where the value is a part of a concatenation.
     Lanes { block_stride: usize },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, number) = match self.storage {
+            Storage::Input(number) => ("input", number),
+            Storage::Variable(number) => ("variable", number),
+            Storage::Constant(number) => ("constant", number),
+            Storage::Output(number) => ("result", number),
+            Storage::Temporary(number) => ("t", number),
+        };
+        let lanes = if self.is_lanes() { " in lanes" } else { "" };
+        write!(formatter, "{kind}{number}+{} {}{}{lanes}", self.offset, self.dtype, display_dims(&self.dims))
+    }
 }
 
 impl Place {
