@@ -219,6 +219,9 @@ fn contract(named: Vec<Named>, output: &[Label]) -> Tensor {
     }
 }
 
+/// What an open batch size is taken for when products are compared by their size.
+const LIKELY_BATCH: usize = 64;
+
 /// The two operands whose product has the fewest elements; the first such pair.
 fn cheapest_pair(pending: &[Named], output: &[Label]) -> (usize, usize) {
     let mut best = (0, 1);
@@ -234,7 +237,7 @@ fn cheapest_pair(pending: &[Named], output: &[Label]) -> (usize, usize) {
                 .iter()
                 .chain(added)
                 .filter(|label| output.contains(label) || others.contains(label))
-                .map(|&label| close(left.size(label).or(right.size(label)).unwrap_or(1), 1) as f64)
+                .map(|&label| close(left.size(label).or(right.size(label)).unwrap_or(1), LIKELY_BATCH) as f64)
                 .product();
             if elements < least {
                 (best, least) = ((first, second), elements);

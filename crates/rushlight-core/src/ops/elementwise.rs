@@ -91,6 +91,7 @@ pub enum Compare {
 }
 
 impl Unary {
+    #[cfg(test)]
     pub(crate) const ALL: [Unary; 34] = [
         Unary::Neg,
         Unary::Abs,
@@ -198,6 +199,7 @@ impl Unary {
 }
 
 impl Binary {
+    #[cfg(test)]
     pub(crate) const ALL: [Binary; 12] = [
         Binary::Add,
         Binary::Sub,
@@ -261,6 +263,7 @@ impl Binary {
 }
 
 impl Compare {
+    #[cfg(test)]
     pub(crate) const ALL: [Compare; 6] = [
         Compare::Equal,
         Compare::NotEqual,

@@ -21,7 +21,7 @@ pub mod view;
 
 pub(crate) mod gradient;
 
-use crate::tensor::{DType, Dims, Fault, Spec, Tensor};
+use crate::tensor::{DType, Dims, Fault, Spec, Tensor, close, display_dims, multiply};
 use crate::trace::apply::{apply, fail};
 use smallvec::{SmallVec, smallvec};
 
@@ -78,6 +78,9 @@ pub enum Op {
     /// `key (i64 [2]: seed, counter) → random elements`
     Random(random::Random),
 }
+
+/// Elements that a result may have at most: as many as could be addressed, eight bytes each.
+const MOST_ELEMENTS: usize = isize::MAX as usize / 8;
 
 /// Applies a primitive for a public op of another name: broken rules are reported under that name.
 #[track_caller]
@@ -200,6 +203,10 @@ impl Op {
             Op::Iota(iota) => Spec { dims: iota.dims.clone(), dtype: iota.dtype },
             Op::Random(random) => random.infer(inputs[0])?,
         };
+        // So that nothing that multiplies sizes later on has to think of it.
+        if one.dims.iter().fold(1, |count, &dim| multiply(count, close(dim, 1).max(1))) > MOST_ELEMENTS {
+            return Err(Fault::value(format!("a result of {} is too large", display_dims(&one.dims))));
+        }
         Ok(smallvec![one])
     }
 

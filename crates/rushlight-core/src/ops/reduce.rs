@@ -3,7 +3,7 @@
 use crate::ops::elementwise::where_;
 use crate::ops::gradient::{Context, InputGradients, none, one};
 use crate::ops::{Op, require_floats};
-use crate::tensor::{Axes, DType, Dims, Fault, Spec, Tensor, normalize_axis};
+use crate::tensor::{Axes, DType, Dims, Fault, Spec, Tensor, element_count, is_open, normalize_axis};
 use crate::trace::apply::{apply, fail};
 
 /// What a reduction makes of the elements.
@@ -52,6 +52,7 @@ pub struct Cumulative {
 }
 
 impl Reduction {
+    #[cfg(test)]
     pub(crate) const ALL: [Reduction; 7] = [
         Reduction::Sum,
         Reduction::Mean,
@@ -374,9 +375,14 @@ pub(crate) fn gradient(reduce: &Reduce, context: &Context, g: &Tensor) -> InputG
     let dims = &x.known_spec().expect("a tape holds no errors").dims;
     let kept = kept_dims(dims, &reduce.axes);
     let spread = |tensor: &Tensor| tensor.reshape_to(&kept).broadcast_to(dims);
-    let count: usize = reduce.axes.iter().map(|&axis| dims[axis]).product();
+    let count = element_count(&reduce.axes.iter().map(|&axis| dims[axis]).collect::<Dims>());
     let dx = match reduce.kind {
         Reduction::Sum => spread(g),
+        Reduction::Mean if is_open(count) => {
+            let rule =
+                "a mean over the open batch axis of a model has a gradient only where the model is called";
+            fail("mean", Fault::shape(rule), &[x])
+        }
         Reduction::Mean => spread(&(g / count as f64)),
         // Equal extremes share the gradient.
         Reduction::Max | Reduction::Min => {
@@ -398,7 +404,7 @@ fn products_of_the_others(x: &Tensor, axes: &[usize], dims: &Dims) -> Tensor {
     let order: Axes = outer.iter().chain(axes).copied().collect();
     let moved = apply(Op::Transpose(order.clone()), &[x]);
     let moved_dims: Dims = order.iter().map(|&axis| dims[axis]).collect();
-    let count = axes.iter().map(|&axis| dims[axis]).product();
+    let count = element_count(&axes.iter().map(|&axis| dims[axis]).collect::<Dims>());
     let flat_dims: Dims = outer.iter().map(|&axis| dims[axis]).chain([count]).collect();
     let flat = moved.reshape_to(&flat_dims);
     let others = flat.cumulative(-1, true, false, true) * flat.cumulative(-1, true, true, true);

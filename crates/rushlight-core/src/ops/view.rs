@@ -107,16 +107,21 @@ impl Pad {
         }
         let mut dims = Dims::new();
         for axis in 0..rank {
-            let added = self.low[axis] + self.high[axis];
-            let inner = self.interior[axis];
-            if is_open(x.dims[axis]) && added + inner > 0 {
+            let (size, inner) = (x.dims[axis], self.interior[axis]);
+            let added = self.low[axis].saturating_add(self.high[axis]);
+            if added == 0 && inner == 0 {
+                dims.push(size);
+                continue;
+            }
+            if is_open(size) {
                 return Err(Fault::shape("the open batch axis of a model cannot be padded"));
             }
-            dims.push(if added + inner == 0 {
-                x.dims[axis]
-            } else {
-                x.dims[axis] + added + inner * x.dims[axis].saturating_sub(1)
-            });
+            let padded =
+                size.saturating_add(added).saturating_add(inner.saturating_mul(size.saturating_sub(1)));
+            if is_open(padded) {
+                return Err(Fault::value(format!("the padding of axis {axis} is too large")));
+            }
+            dims.push(padded);
         }
         Ok(Spec { dims, dtype: x.dtype })
     }

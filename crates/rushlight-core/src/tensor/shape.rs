@@ -27,9 +27,9 @@ pub fn close(dim: usize, batch: usize) -> usize {
     if is_open(dim) { (dim & !OPEN) * batch } else { dim }
 }
 
-/// Product of two dimensions, of which at most one may be open.
+/// Product of two dimensions, of which at most one may be open; the largest size there is instead of a larger one.
 pub fn multiply(left: usize, right: usize) -> usize {
-    ((left & !OPEN) * (right & !OPEN)) | ((left | right) & OPEN)
+    ((left & !OPEN).saturating_mul(right & !OPEN).min(!OPEN)) | ((left | right) & OPEN)
 }
 
 /// `left / right` where it divides without rest (an open dimension divides by an open or a closed one).

@@ -5,6 +5,7 @@ mod goldens;
 mod gradients;
 mod indexing;
 mod messages;
+mod models;
 mod printing;
 mod random;
 mod recorded;

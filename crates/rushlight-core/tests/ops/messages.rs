@@ -169,6 +169,9 @@ fn faulty() -> Vec<Tensor> {
         // tensors
         Tensor::new(&[1.0, 2.0], [3]),
         scope("model", None, || scope("dense_1", None, || x.matmul(&zeros(&[16, 10])))),
+        Tensor::zeros([1 << 40, 1 << 40], DType::U8),
+        zeros(&[2]).tile(&[1 << 40, 1 << 40]),
+        x.pad(&[(usize::MAX, 1), (0, 0)]),
         // open axes
         open.matmul(&zeros(&[5, 2])),
         open.reshape([-1, 3]),
