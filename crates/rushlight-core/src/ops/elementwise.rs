@@ -91,44 +91,6 @@ pub enum Compare {
 }
 
 impl Unary {
-    #[cfg(test)]
-    pub(crate) const ALL: [Unary; 34] = [
-        Unary::Neg,
-        Unary::Abs,
-        Unary::Sign,
-        Unary::Exp,
-        Unary::Expm1,
-        Unary::Log,
-        Unary::Log1p,
-        Unary::Sqrt,
-        Unary::Rsqrt,
-        Unary::Reciprocal,
-        Unary::Square,
-        Unary::Sin,
-        Unary::Cos,
-        Unary::Tan,
-        Unary::Asin,
-        Unary::Acos,
-        Unary::Atan,
-        Unary::Sinh,
-        Unary::Cosh,
-        Unary::Asinh,
-        Unary::Acosh,
-        Unary::Atanh,
-        Unary::Tanh,
-        Unary::Sigmoid,
-        Unary::Erf,
-        Unary::Erfinv,
-        Unary::Floor,
-        Unary::Ceil,
-        Unary::Round,
-        Unary::Trunc,
-        Unary::Not,
-        Unary::IsNan,
-        Unary::IsInf,
-        Unary::IsFinite,
-    ];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Unary::Neg => "neg",
@@ -199,22 +161,6 @@ impl Unary {
 }
 
 impl Binary {
-    #[cfg(test)]
-    pub(crate) const ALL: [Binary; 12] = [
-        Binary::Add,
-        Binary::Sub,
-        Binary::Mul,
-        Binary::Div,
-        Binary::Pow,
-        Binary::Rem,
-        Binary::Max,
-        Binary::Min,
-        Binary::Atan2,
-        Binary::And,
-        Binary::Or,
-        Binary::Xor,
-    ];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Binary::Add => "add",
@@ -263,16 +209,6 @@ impl Binary {
 }
 
 impl Compare {
-    #[cfg(test)]
-    pub(crate) const ALL: [Compare; 6] = [
-        Compare::Equal,
-        Compare::NotEqual,
-        Compare::Less,
-        Compare::LessEqual,
-        Compare::Greater,
-        Compare::GreaterEqual,
-    ];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Compare::Equal => "equal",
