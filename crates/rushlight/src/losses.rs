@@ -57,7 +57,7 @@ impl<F: Fn(&Tensor, &Tensor) -> Tensor + Send + Sync + 'static> Loss for F {
 /// assert_eq!(mean.item::<f32>()?, 2.0f32.ln());
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, rushlight_macros::Structure)]
 pub struct SparseCategoricalCrossentropy {
     from_logits: bool,
 }
@@ -66,7 +66,7 @@ pub struct SparseCategoricalCrossentropy {
 ///
 /// # Shapes
 /// targets and predictions `[batch, …, classes]`
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, rushlight_macros::Structure)]
 pub struct CategoricalCrossentropy {
     from_logits: bool,
     label_smoothing: f64,
@@ -76,7 +76,7 @@ pub struct CategoricalCrossentropy {
 ///
 /// # Shapes
 /// targets and predictions alike
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, rushlight_macros::Structure)]
 pub struct BinaryCrossentropy {
     from_logits: bool,
 }
@@ -85,11 +85,11 @@ pub struct BinaryCrossentropy {
 ///
 /// # Shapes
 /// targets and predictions broadcast to each other
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, rushlight_macros::Structure)]
 pub struct MeanSquaredError;
 
 /// `|target - prediction|`, averaged.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, rushlight_macros::Structure)]
 pub struct MeanAbsoluteError;
 
 impl SparseCategoricalCrossentropy {

@@ -7,7 +7,7 @@ use crate::layers::{
     Layer, MaxPooling2d, ReLU, ZeroPadding2d,
 };
 use crate::models::{Input, Model};
-use rushlight_core::{Error, ErrorKind, Padding, Result, Tensor};
+use rushlight_core::{DType, Error, ErrorKind, Padding, Result, Tensor};
 
 /// What comes before the first dense block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct DenseNetConfig {
     pub compression: f64,
     /// Which part of each layer's outputs is dropped while training.
     pub dropout: f64,
+    /// Of the images, and of everything computed from them.
+    pub dtype: DType,
 }
 
 impl DenseNetConfig {
@@ -73,6 +75,7 @@ impl DenseNetConfig {
             bottleneck: false,
             compression: 1.0,
             dropout: 0.0,
+            dtype: DType::F32,
         }
     }
 
@@ -102,6 +105,7 @@ impl DenseNetConfig {
             bottleneck: true,
             compression: 0.5,
             dropout: 0.0,
+            dtype: DType::F32,
         }
     }
 
@@ -169,7 +173,7 @@ pub fn densenet201(classes: usize) -> Result<Model> {
 /// If a setting makes no sense, or if the images are too small for the number of blocks.
 pub fn densenet(config: &DenseNetConfig) -> Result<Model> {
     config.check()?;
-    let image = Input::new(config.input).named("image");
+    let image = Input::new(config.input).dtype(config.dtype).named("image");
     let mut x = stem(config, &image);
     for (index, &layers) in config.blocks.iter().enumerate() {
         let block = format!("block{}", index + 1);

@@ -70,7 +70,7 @@ pub use reshape::{Flatten, Identity, Reshape, ZeroPadding2d};
 pub use state::{LayerState, Weight, reset_names};
 
 pub(crate) use call::LayerCall;
-pub(crate) use state::snake_case;
+pub(crate) use state::{layers_by_identity, snake_case};
 
 use rushlight_core::{Error, ErrorKind, Result, Spec, Tensor, Variable};
 use std::sync::Arc;
@@ -202,3 +202,33 @@ impl Layer for Arc<dyn Layer> {
         (**self).forward_many(inputs)
     }
 }
+
+layers_by_identity!(
+    Activation,
+    Add,
+    AveragePooling1d,
+    AveragePooling2d,
+    AveragePooling3d,
+    BatchNormalization,
+    Concatenate,
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling1d,
+    GlobalAveragePooling2d,
+    GlobalAveragePooling3d,
+    GlobalMaxPooling1d,
+    GlobalMaxPooling2d,
+    GlobalMaxPooling3d,
+    Identity,
+    MaxPooling1d,
+    MaxPooling2d,
+    MaxPooling3d,
+    ReLU,
+    Reshape,
+    Softmax,
+    ZeroPadding2d,
+);

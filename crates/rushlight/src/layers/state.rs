@@ -1,12 +1,12 @@
 //! What every layer keeps besides its hyper-parameters: name, place, variables and inner layers.
 
 use crate::initializers::Initializer;
-use rushlight_core::trace::scope_path;
-use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Tensor, Variable, eagerly};
+use rushlight_core::trace::{Flat, scope_path};
+use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Structure, Tensor, Variable, eagerly};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// The part that all layers have in common; a field of each of them. Clones share it: they are the same layer.
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 pub struct LayerState(Arc<Shared>);
 
 struct Shared {
+    id: u64,
     class: &'static str,
     made_at: &'static Location<'static>,
     built: AtomicBool,
@@ -57,7 +58,9 @@ impl LayerState {
     /// Remembers the caller's line for error messages: make constructors of layers `#[track_caller]`.
     #[track_caller]
     pub fn new(class: &'static str) -> LayerState {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         LayerState(Arc::new(Shared {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             class,
             made_at: Location::caller(),
             built: AtomicBool::new(false),
@@ -332,3 +335,42 @@ impl Weight {
 fn unbuilt() -> Error {
     Error::new(ErrorKind::Value, "Weight::read", "the layer must be built first, by calling it")
 }
+
+/// A layer as an argument of a recorded function is captured by reference: its variables are not copied.
+///
+/// With this, deriving [`Structure`] for a layer of your own makes it an argument of `#[function]`s.
+impl Structure for LayerState {
+    fn flatten(&self, flat: &mut Flat) {
+        flat.identity("layer", self.0.id);
+    }
+
+    fn rebuild(&self, _tensors: &mut dyn Iterator<Item = Tensor>) -> LayerState {
+        self.clone()
+    }
+}
+
+/// Belongs to its layer, which tells recordings apart.
+impl Structure for Weight {
+    fn flatten(&self, _flat: &mut Flat) {}
+
+    fn rebuild(&self, _tensors: &mut dyn Iterator<Item = Tensor>) -> Weight {
+        self.clone()
+    }
+}
+
+/// Makes layers arguments of recorded functions, by the identity of their state.
+macro_rules! layers_by_identity {
+    ($($layer:ty),* $(,)?) => {$(
+        impl rushlight_core::Structure for $layer {
+            fn flatten(&self, flat: &mut rushlight_core::trace::Flat) {
+                rushlight_core::Structure::flatten(crate::layers::Layer::state(self), flat);
+            }
+
+            fn rebuild(&self, _tensors: &mut dyn Iterator<Item = rushlight_core::Tensor>) -> $layer {
+                self.clone()
+            }
+        }
+    )*};
+}
+
+pub(crate) use layers_by_identity;

@@ -10,7 +10,7 @@ pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 pub use weights::weights_metadata;
 
-use crate::layers::{Inputs, Layer, LayerState};
+use crate::layers::{Inputs, Layer, LayerState, layers_by_identity};
 use crate::training::Compiled;
 use functional::Functional;
 use rushlight_core::trace::Recordings;
@@ -90,3 +90,5 @@ impl Layer for Model {
         self.layer.forward_many(inputs)
     }
 }
+
+layers_by_identity!(Model, Sequential);

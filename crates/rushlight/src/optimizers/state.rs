@@ -1,15 +1,19 @@
 //! What all optimizers keep.
 
-use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Tensor, Variable, eagerly};
+use rushlight_core::trace::Flat;
+use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Structure, Tensor, Variable, eagerly};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Learning rate, number of steps, and the slots (momenta and the like) of each variable, all of them variables.
+///
+/// Clones share all of it.
+#[derive(Clone)]
 pub struct OptimizerState {
     learning_rate: Variable,
     iterations: Variable,
     weight_decay: f64,
-    slots: Mutex<Slots>,
+    slots: Arc<Mutex<Slots>>,
 }
 
 #[derive(Default)]
@@ -25,10 +29,10 @@ impl OptimizerState {
             eagerly(|| Variable::new(name, &value)).expect("a scalar is a value").untrainable()
         };
         OptimizerState {
-            learning_rate: variable("learning_rate", Tensor::scalar(learning_rate as f32)),
+            learning_rate: variable("learning_rate", Tensor::scalar(learning_rate)),
             iterations: variable("iterations", Tensor::scalar(0i64)),
             weight_decay: 0.0,
-            slots: Mutex::default(),
+            slots: Arc::default(),
         }
     }
 
@@ -37,7 +41,7 @@ impl OptimizerState {
         self.weight_decay = weight_decay;
     }
 
-    /// The learning rate as a variable (`f32`).
+    /// The learning rate as a variable (`f64`).
     pub fn learning_rate(&self) -> &Variable {
         &self.learning_rate
     }
@@ -52,8 +56,8 @@ impl OptimizerState {
     }
 
     pub(crate) fn set_learning_rate(&self, learning_rate: f64) {
-        let value = Tensor::scalar(learning_rate as f32);
-        eagerly(|| self.learning_rate.assign(&value)).expect("the learning rate is an f32 scalar");
+        let value = Tensor::scalar(learning_rate);
+        eagerly(|| self.learning_rate.assign(&value)).expect("the learning rate is an f64 scalar");
     }
 
     /// Iterations, learning rate, then the slots in the order in which they were made.
@@ -106,7 +110,7 @@ impl OptimizerState {
         let value = variable.read();
         match self.weight_decay {
             0.0 => value,
-            decay => &value - &value * (learning_rate.cast(variable.spec().dtype) * decay),
+            decay => &value - &value * (learning_rate * decay).cast(variable.spec().dtype),
         }
     }
 
@@ -117,6 +121,18 @@ impl OptimizerState {
 
     /// The number of the step that is being made, from 1, as a scalar.
     pub fn step_number(&self) -> Tensor {
-        (self.iterations.read() + Tensor::scalar(1i64)).cast(DType::F32)
+        (self.iterations.read() + Tensor::scalar(1i64)).cast(DType::F64)
+    }
+}
+
+/// An optimizer as an argument of a recorded function is captured by reference.
+impl Structure for OptimizerState {
+    fn flatten(&self, flat: &mut Flat) {
+        flat.identity("optimizer", self.iterations.id());
+        self.weight_decay.flatten(flat);
+    }
+
+    fn rebuild(&self, _tensors: &mut dyn Iterator<Item = Tensor>) -> OptimizerState {
+        self.clone()
     }
 }

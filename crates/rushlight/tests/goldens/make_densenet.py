@@ -95,6 +95,8 @@ def starting_weights(model, rng):
 
 def train(config, weights, settings, steps, images, labels, floats):
     keras.backend.set_floatx(floats)
+    # The policy keeps the float type that was set when it was first asked for.
+    keras.config.set_dtype_policy(floats)
     model, optimizer = build(config), optimizer_of(settings)
     model.set_weights([weight.astype(floats) for weight in weights])
     measure = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -150,6 +152,7 @@ def main():
     tensors, models, runs = {}, {}, []
     for name, config in MODELS.items():
         keras.backend.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
         keras.utils.set_random_seed(config["seed"])
         rng = np.random.default_rng(config["seed"])
         model = build(config)
