@@ -2,6 +2,7 @@
 
 use crate::cpu::isa::Isa;
 use crate::tensor::Element;
+use std::ops::{Add, Mul, Sub};
 
 /// A register that holds [`Vector::LANES`] numbers.
 ///
@@ -35,6 +36,9 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// See [`Vector::splat`].
     unsafe fn add(self, other: Self) -> Self;
+    /// # Safety
+    /// See [`Vector::splat`].
+    unsafe fn subtract(self, other: Self) -> Self;
     /// `self + a * b`, rounded once where the machine can.
     ///
     /// # Safety
@@ -104,7 +108,7 @@ pub(crate) trait VectorKernel<T> {
 }
 
 /// A number that fills vector registers: `f32` or `f64`.
-pub(crate) trait Real: Element + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> {
+pub(crate) trait Real: Element + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
     /// Runs the version of the kernel that is compiled for `isa`.
     ///
     /// # Safety
@@ -230,6 +234,13 @@ impl<T: Real, const N: usize> Vector for Plain<T, N> {
         self
     }
     #[inline(always)]
+    unsafe fn subtract(mut self, other: Self) -> Self {
+        for lane in 0..N {
+            self.0[lane] = self.0[lane] - other.0[lane];
+        }
+        self
+    }
+    #[inline(always)]
     unsafe fn multiply_add(mut self, a: Self, b: Self) -> Self {
         for lane in 0..N {
             self.0[lane] = a.0[lane].multiply_add(b.0[lane], self.0[lane]);
@@ -259,7 +270,7 @@ mod x86 {
 
     macro_rules! vector {
         ($register:ty, $item:ty, $lanes:expr, $registers:expr, $splat:ident, $load:ident, $store:ident,
-         $add:ident, $fma:ident, $sum:expr, $mask:expr, $mask_load:expr, $mask_store:expr, $($rest:item)*) => {
+         $add:ident, $subtract:ident, $fma:ident, $sum:expr, $mask:expr, $mask_load:expr, $mask_store:expr, $($rest:item)*) => {
             // SAFETY (all blocks): the machine has the instructions and pointers are good, by the caller's promise.
             #[allow(clippy::undocumented_unsafe_blocks)]
             impl super::Vector for $register {
@@ -292,6 +303,10 @@ mod x86 {
                     unsafe { $add(self, other) }
                 }
                 #[inline(always)]
+                unsafe fn subtract(self, other: Self) -> Self {
+                    unsafe { $subtract(self, other) }
+                }
+                #[inline(always)]
                 unsafe fn multiply_add(self, a: Self, b: Self) -> Self {
                     unsafe { $fma(a, b, self) }
                 }
@@ -313,6 +328,7 @@ mod x86 {
         _mm512_loadu_ps,
         _mm512_storeu_ps,
         _mm512_add_ps,
+        _mm512_sub_ps,
         _mm512_fmadd_ps,
         |v| {
             let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
@@ -335,6 +351,7 @@ mod x86 {
         _mm512_loadu_pd,
         _mm512_storeu_pd,
         _mm512_add_pd,
+        _mm512_sub_pd,
         _mm512_fmadd_pd,
         |v| super::Vector::sum(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd::<1>(v))),
         |count| ((1u32 << count) - 1) as u8,
@@ -350,6 +367,7 @@ mod x86 {
         _mm256_loadu_ps,
         _mm256_storeu_ps,
         _mm256_add_ps,
+        _mm256_sub_ps,
         _mm256_fmadd_ps,
         |v| {
             let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
@@ -373,6 +391,7 @@ mod x86 {
         _mm256_loadu_pd,
         _mm256_storeu_pd,
         _mm256_add_pd,
+        _mm256_sub_pd,
         _mm256_fmadd_pd,
         |v| {
             let two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));

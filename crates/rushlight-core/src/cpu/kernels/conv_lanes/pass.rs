@@ -279,6 +279,8 @@ impl Pass {
             counts: [0; 3],
             source_strides: [0; 3],
             source_pixel_stride: 0,
+            ahead: std::ptr::null(),
+            ahead_strides: [0; 2],
             weights: std::ptr::null(),
             weight_strides: [0; 3],
             target: self.target.block(block).wrapping_add(target),
@@ -308,17 +310,27 @@ impl Pass {
             (y_axis.spacing * self.source_row * LANES) as isize,
             (x_axis.spacing * LANES) as isize,
         ];
+        let pixel_stride = (x_axis.step * LANES) as isize;
         for &(first, count, weights) in tiles {
             let weight_strides = [y_axis.taps.len() * x_taps * count, x_taps * count, count];
             let mut x = positions.start;
             while x < positions.end {
                 let pixels = tile::pixels(self.isa, count, positions.end - x);
                 let source = self.source_offset(y, y_taps.start, x, taps.start);
+                // The pixels to the right of this tile are new to the next one in the last row only.
+                let ahead = self.source_offset(
+                    y,
+                    y_taps.end.saturating_sub(1),
+                    x + pixels,
+                    taps.end.saturating_sub(1),
+                );
                 let tile = Tile {
                     source: self.source.block(block).wrapping_offset(source),
                     counts: [channels, y_taps.len(), taps.len()],
                     source_strides,
-                    source_pixel_stride: (x_axis.step * LANES) as isize,
+                    source_pixel_stride: pixel_stride,
+                    ahead: self.source.block(block).wrapping_offset(ahead),
+                    ahead_strides: [source_strides[0], pixel_stride],
                     weights: weights.wrapping_add(y_taps.start * weight_strides[1] + taps.start * count),
                     weight_strides,
                     ..self.tile(block, first, self.target_offset(y, x))

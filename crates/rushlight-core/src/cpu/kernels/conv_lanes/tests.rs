@@ -100,6 +100,22 @@ fn agrees_with_the_other_layout_for_common_layers() {
 }
 
 #[test]
+fn winograd_agrees_with_the_other_layout() {
+    let mut numbers = Numbers::new(11);
+    let (taps, conv) = square(3, 1, 1);
+    for isa in Isa::available() {
+        for (height, width, inputs, filters) in
+            [(2, 4, 6, 6), (4, 4, 12, 7), (8, 12, 7, 25), (6, 8, 65, 12), (4, 8, 12, 130), (32, 32, 6, 6)]
+        {
+            let input = [16 + 16 * numbers.below(2), height, width, inputs];
+            let sizes = LanesConv::new(&conv, &input, &[3, 3, inputs, filters]).unwrap();
+            assert!(winograd::suits(&sizes));
+            check(isa, &mut numbers, &conv, input, taps, filters);
+        }
+    }
+}
+
+#[test]
 fn agrees_with_the_other_layout_for_random_shapes() {
     let mut numbers = Numbers::new(7);
     for isa in Isa::available() {

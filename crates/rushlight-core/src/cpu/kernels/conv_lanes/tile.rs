@@ -6,6 +6,8 @@ use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch_far};
 
 /// Numbers of channels that a tile can have, the largest first.
 const CHANNELS: [usize; 7] = [12, 8, 6, 4, 3, 2, 1];
+/// The largest of them.
+pub(super) const MOST_CHANNELS: usize = CHANNELS[0];
 /// Numbers of pixels that a tile can have, the largest first.
 const PIXELS: [usize; 4] = [8, 4, 2, 1];
 
@@ -43,6 +45,9 @@ pub(super) struct Tile {
     pub(super) counts: [usize; 3],
     pub(super) source_strides: [isize; 3],
     pub(super) source_pixel_stride: isize,
+    /// What a later tile will read, brought nearer meanwhile: for each source channel and pixel one vector.
+    pub(super) ahead: *const f32,
+    pub(super) ahead_strides: [isize; 2],
     pub(super) weights: *const f32,
     pub(super) weight_strides: [usize; 3],
     pub(super) target: *mut f32,
@@ -106,15 +111,12 @@ unsafe fn sum<V: Vector<Item = f32>, const CHANNELS: usize, const PIXELS: usize>
     unsafe {
         let mut sums = [[V::splat(0.0); PIXELS]; CHANNELS];
         let mut channel_source = tile.source.add(first_lane);
-        // Where the pixels to the right of this tile, which the next one reads, are first read: in the last row.
-        let ahead = (counts[1] as isize - 1) * source_strides[1]
-            + counts[2] as isize * source_strides[2]
-            + (PIXELS as isize - 1) * source_pixel_stride;
+        let mut ahead = tile.ahead.wrapping_add(first_lane);
         let mut channel_weights = tile.weights;
         for _ in 0..counts[0] {
             let (mut row_source, mut row_weights) = (channel_source, channel_weights);
             for pixel in 0..PIXELS {
-                prefetch_far(channel_source.wrapping_offset(ahead + pixel as isize * source_pixel_stride));
+                prefetch_far(ahead.wrapping_offset(pixel as isize * tile.ahead_strides[1]));
             }
             for _ in 0..counts[1] {
                 let (mut source, mut weights) = (row_source, row_weights);
@@ -137,6 +139,7 @@ unsafe fn sum<V: Vector<Item = f32>, const CHANNELS: usize, const PIXELS: usize>
             }
             channel_source = channel_source.wrapping_offset(source_strides[0]);
             channel_weights = channel_weights.wrapping_add(weight_strides[0]);
+            ahead = ahead.wrapping_offset(tile.ahead_strides[0]);
         }
         let target = tile.target.add(first_lane);
         for channel in 0..CHANNELS {

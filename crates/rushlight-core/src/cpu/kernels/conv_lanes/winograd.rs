@@ -1,0 +1,325 @@
+//! Convolutions 3×3 of stride 1 in lanes layout with fewer multiplications: Winograd's F(2×2, 3×3).
+//!
+//! A square of 2×2 outputs needs 36 products of input and kernel for each pair of channels; after linear transforms of
+//! 4×4 inputs, of the kernel and of the sums, 16 are enough (Lavin and Gray, "Fast Algorithms for Convolutional Neural
+//! Networks", 2015). In lanes layout the transforms are sums of whole vectors. Rounding differs from the direct sum: the
+//! error relative to the largest output is about 1e-6.
+
+use super::tile::{self, Tile};
+use super::{LANES, LanesConv, Planes, PlanesMut};
+use crate::cpu::isa::Isa;
+use crate::cpu::kernels::gemm::Target;
+use crate::cpu::scratch::with_scratch;
+use crate::cpu::threads::{parallel_for, thread_count};
+use crate::cpu::vector::{Real, Vector, VectorKernel};
+
+/// Items of a transformed square.
+const POINTS: usize = 16;
+/// Squares side by side that are transformed and multiplied at once.
+const SQUARES: usize = 2;
+/// The most source channels whose transformed squares wait at once: they stay in the second-level cache.
+const MOST_CHANNELS: usize = 64;
+/// Kernel matrices (pairs of channels) that a task transforms.
+const KERNEL_TASK: usize = 4096;
+
+/// Channels from which on the transforms cost less than they save.
+const LEAST_CHANNELS: usize = 6;
+
+/// Whether a convolution can, and had better, be computed this way: 3×3, no stride or dilation, an output as large as the
+/// input and made of whole pairs of squares, and not just a few channels.
+pub(super) fn suits(conv: &LanesConv) -> bool {
+    conv.kernel == [3, 3]
+        && conv.in_channels.min(conv.out_channels) >= LEAST_CHANNELS
+        && conv.strides == [1, 1]
+        && conv.dilations == [1, 1]
+        && conv.padding == [1, 1]
+        && conv.output_size() == conv.input_size()
+        && conv.height.is_multiple_of(2)
+        && conv.width.is_multiple_of(2 * SQUARES)
+}
+
+/// The convolution, or with `backward` its input gradient: then source and target are gradients of output and input.
+pub(super) struct Winograd<'a> {
+    pub(super) isa: Isa,
+    pub(super) conv: &'a LanesConv,
+    pub(super) source: Planes,
+    pub(super) kernel: *const f32,
+    pub(super) target: PlanesMut,
+    pub(super) backward: bool,
+    pub(super) accumulate: bool,
+}
+
+// SAFETY: what it points to is read, or written by tasks in disjoint parts.
+unsafe impl Sync for Winograd<'_> {}
+
+impl Winograd<'_> {
+    fn source_channels(&self) -> usize {
+        if self.backward { self.conv.out_channels } else { self.conv.in_channels }
+    }
+
+    fn target_channels(&self) -> usize {
+        if self.backward { self.conv.in_channels } else { self.conv.out_channels }
+    }
+
+    /// # Safety
+    /// See [`super::forward`] and [`super::input_gradient`]; [`suits`] must hold.
+    pub(super) unsafe fn run(&self) {
+        let (sources, targets) = (self.source_channels(), self.target_channels());
+        let tiles = tile::channel_tiles(self.isa, targets);
+        with_scratch::<f32, _>(POINTS * sources * targets, |kernel| {
+            let kernel = Target(kernel);
+            let group = (KERNEL_TASK / targets).max(1);
+            let groups = sources.div_ceil(group);
+            parallel_for(groups, |task| {
+                for source in task * group..sources.min((task + 1) * group) {
+                    for &(first, count) in &tiles {
+                        // SAFETY: the scratch memory has a place for each pair of channels; tasks write disjoint ones.
+                        unsafe { self.transform_kernel(source, first, count, kernel.at(0)) };
+                    }
+                }
+            });
+            // Neighbouring rows share half of their input, so a task takes several of them.
+            let rows = self.conv.height / 2;
+            let strips = rows.min((8 * thread_count()).div_ceil(self.conv.blocks));
+            parallel_for(self.conv.blocks * strips, |task| {
+                let (block, strip) = (task / strips, task % strips);
+                for row in rows * strip / strips..rows * (strip + 1) / strips {
+                    // SAFETY: the caller's promise; tasks write to disjoint rows.
+                    unsafe { self.row(block, 2 * row, &tiles, kernel.at(0)) };
+                }
+            });
+        });
+    }
+
+    /// Writes the kernel between a source channel and the target channels of a tile, transformed, to
+    /// `[tile][point][source][channel of the tile]`.
+    ///
+    /// # Safety
+    /// As [`Winograd::run`], with room for the transformed kernel at `to`.
+    unsafe fn transform_kernel(&self, source: usize, first: usize, count: usize, to: *mut f32) {
+        let sources = self.source_channels();
+        let (inputs, outputs) = (self.conv.in_channels, self.conv.out_channels);
+        let mut taps = [[0f32; tile::MOST_CHANNELS]; 9];
+        for (tap, row) in taps.iter_mut().enumerate() {
+            for (channel, value) in row[..count].iter_mut().enumerate() {
+                // Going backward the kernel is mirrored, and the roles of the channels are swapped.
+                let (tap, input, output) = if self.backward {
+                    (8 - tap, first + channel, source)
+                } else {
+                    (tap, source, first + channel)
+                };
+                // SAFETY: the kernel has nine taps of all channels.
+                *value = unsafe { *self.kernel.add((tap * inputs + input) * outputs + output) };
+            }
+        }
+        for channel in 0..count {
+            let at = |y: usize, x: usize| taps[y * 3 + x][channel];
+            let transform = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
+            let columns = [0, 1, 2].map(|x| transform(at(0, x), at(1, x), at(2, x)));
+            for y in 0..4 {
+                let row = transform(columns[0][y], columns[1][y], columns[2][y]);
+                for (x, value) in row.into_iter().enumerate() {
+                    let place = POINTS * sources * first + ((y * 4 + x) * sources + source) * count + channel;
+                    // SAFETY: the caller's promise.
+                    unsafe { *to.add(place) = value };
+                }
+            }
+        }
+    }
+
+    /// Where the pixel above and to the left of one lies in its plane.
+    fn corner(&self, y: usize, x: usize) -> isize {
+        ((y as isize - 1) * self.conv.width as isize + x as isize - 1) * LANES as isize
+    }
+
+    /// Computes two rows of a block.
+    ///
+    /// # Safety
+    /// As [`Winograd::run`].
+    unsafe fn row(&self, block: usize, y: usize, tiles: &[(usize, usize)], kernel: *const f32) {
+        let sources = self.source_channels();
+        let chunks = sources.div_ceil(MOST_CHANNELS);
+        let chunk = sources.div_ceil(chunks.max(1));
+        // Points lie an odd number of vectors apart, so that they do not compete for the same places of the cache.
+        let point_stride = (chunk * SQUARES + 1) * LANES;
+        let sums_size = POINTS * tile::MOST_CHANNELS * SQUARES * LANES;
+        let channel_stride = self.source.channel_stride as isize;
+        let ahead = |channel: usize, y: usize, x: usize| {
+            let place = channel as isize * channel_stride + self.corner(y, x + 1);
+            self.source.block(block).wrapping_offset(place)
+        };
+        let waiting = if chunks > 1 { tiles.len() } else { 1 };
+        with_scratch::<f32, _>(POINTS * point_stride + waiting * sums_size, |squares| {
+            let sums = squares.wrapping_add(POINTS * point_stride);
+            for x in (0..self.conv.width).step_by(2 * SQUARES) {
+                // The first new column of the next pair, or of the first pair of the rows below.
+                let last = x + 2 * SQUARES == self.conv.width;
+                let (next_y, next_x) = if last { (y + 2, 0) } else { (y, x + 2 * SQUARES + 1) };
+                for number in 0..chunks.max(1) {
+                    let channels = number * chunk..sources.min((number + 1) * chunk);
+                    let transform = Transform {
+                        of: self,
+                        block,
+                        y,
+                        x,
+                        channels: channels.clone(),
+                        squares,
+                        point_stride,
+                    };
+                    // SAFETY: the caller's promise; the scratch memory has room for the squares.
+                    unsafe { f32::dispatch(self.isa, transform) };
+                    for (tile_number, &(first, count)) in tiles.iter().enumerate() {
+                        let sums = sums.wrapping_add(if chunks > 1 { tile_number * sums_size } else { 0 });
+                        for point in 0..POINTS {
+                            let weights =
+                                POINTS * sources * first + (point * sources + channels.start) * count;
+                            let tile = Tile {
+                                source: squares.wrapping_add(point * point_stride),
+                                counts: [channels.len(), 1, 1],
+                                source_strides: [(SQUARES * LANES) as isize, 0, 0],
+                                source_pixel_stride: LANES as isize,
+                                ahead: ahead(channels.start, next_y + point / 4, next_x + point % 4),
+                                ahead_strides: [channel_stride, 0],
+                                weights: kernel.wrapping_add(weights),
+                                weight_strides: [count, 0, 0],
+                                target: sums.wrapping_add(point * count * SQUARES * LANES),
+                                target_channel_stride: SQUARES * LANES,
+                                target_pixel_stride: LANES,
+                                accumulate: number > 0,
+                            };
+                            // SAFETY: squares, kernel and sums have these channels.
+                            unsafe { tile::run(self.isa, &tile, count, SQUARES) };
+                        }
+                        if number + 1 >= chunks {
+                            // SAFETY: the sums are complete; the target has these pixels.
+                            unsafe {
+                                f32::dispatch(self.isa, Finish { of: self, block, y, x, first, count, sums })
+                            };
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Transforms the inputs of neighbouring squares: `squares[point][channel][square]`.
+struct Transform<'a, 'b> {
+    of: &'a Winograd<'b>,
+    block: usize,
+    y: usize,
+    x: usize,
+    channels: std::ops::Range<usize>,
+    squares: *mut f32,
+    point_stride: usize,
+}
+
+impl VectorKernel<f32> for Transform<'_, '_> {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        for first_lane in (0..LANES).step_by(V::LANES) {
+            // SAFETY: made in `Winograd::row` with good pointers, for an isa of this machine.
+            unsafe { self.lanes::<V>(first_lane) };
+        }
+    }
+}
+
+/// Rows and columns of input that neighbouring squares cover.
+const INPUT_ROWS: usize = 4;
+const INPUT_COLUMNS: usize = 2 * SQUARES + 2;
+
+impl Transform<'_, '_> {
+    /// # Safety
+    /// As [`Winograd::row`], called from [`Real::dispatch`].
+    #[inline(always)]
+    unsafe fn lanes<V: Vector<Item = f32>>(&self, first_lane: usize) {
+        let (height, width) = (self.of.conv.height, self.of.conv.width);
+        let (top, bottom) = (self.y == 0, self.y + 2 == height);
+        let (left, right) = (self.x == 0, self.x + 2 * SQUARES == width);
+        let row = width * LANES;
+        let corner = self.of.corner(self.y, self.x);
+        let block = self.of.source.block(self.block).wrapping_add(first_lane);
+        for (number, channel) in self.channels.clone().enumerate() {
+            let source = block.wrapping_add(channel * self.of.source.channel_stride).wrapping_offset(corner);
+            // SAFETY: pixels outside the planes are left out.
+            unsafe {
+                let mut rows = [[V::splat(0.0); INPUT_COLUMNS]; INPUT_ROWS];
+                for x in 0..INPUT_COLUMNS {
+                    if (x == 0 && left) || (x == INPUT_COLUMNS - 1 && right) {
+                        continue;
+                    }
+                    let load = |y: usize| V::load(source.wrapping_add(y * row + x * LANES));
+                    let first = if top { V::splat(0.0) } else { load(0) };
+                    let last = if bottom { V::splat(0.0) } else { load(3) };
+                    let (second, third) = (load(1), load(2));
+                    rows[0][x] = first.subtract(third);
+                    rows[1][x] = second.add(third);
+                    rows[2][x] = third.subtract(second);
+                    rows[3][x] = second.subtract(last);
+                }
+                let to = self.squares.add(number * SQUARES * LANES + first_lane);
+                for (y, row) in rows.iter().enumerate() {
+                    for square in 0..SQUARES {
+                        let [a, b, c, d] =
+                            [row[2 * square], row[2 * square + 1], row[2 * square + 2], row[2 * square + 3]];
+                        let points = [a.subtract(c), b.add(c), c.subtract(b), b.subtract(d)];
+                        for (x, value) in points.into_iter().enumerate() {
+                            value.store(to.add((y * 4 + x) * self.point_stride + square * LANES));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Turns the sums `[point][channel][square]` into 2×2 outputs for each square.
+struct Finish<'a, 'b> {
+    of: &'a Winograd<'b>,
+    block: usize,
+    y: usize,
+    x: usize,
+    first: usize,
+    count: usize,
+    sums: *const f32,
+}
+
+impl VectorKernel<f32> for Finish<'_, '_> {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        let row = self.of.conv.width * LANES;
+        let block = self.of.target.block(self.block);
+        for channel in 0..self.count {
+            for square in 0..SQUARES {
+                let place = self.y * row + (self.x + 2 * square) * LANES;
+                let target =
+                    block.wrapping_add((self.first + channel) * self.of.target.channel_stride + place);
+                let sums = self.sums.wrapping_add((channel * SQUARES + square) * LANES);
+                for lane in (0..LANES).step_by(V::LANES) {
+                    // SAFETY: made in `Winograd::row` with good pointers, for an isa of this machine.
+                    unsafe {
+                        let at =
+                            |point: usize| V::load(sums.add(point * self.count * SQUARES * LANES + lane));
+                        let mut rows = [[V::splat(0.0); 4]; 2];
+                        for x in 0..4 {
+                            let (a, b, c, d) = (at(x), at(4 + x), at(8 + x), at(12 + x));
+                            rows[0][x] = a.add(b).add(c);
+                            rows[1][x] = b.subtract(c).subtract(d);
+                        }
+                        for (y, [a, b, c, d]) in rows.into_iter().enumerate() {
+                            let values = [a.add(b).add(c), b.subtract(c).subtract(d)];
+                            for (x, value) in values.into_iter().enumerate() {
+                                let to = target.add(y * row + x * LANES + lane);
+                                if self.of.accumulate {
+                                    V::load(to).add(value).store(to)
+                                } else {
+                                    value.store(to)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
