@@ -4,6 +4,7 @@ use super::axes::{collapse, walk_range};
 use super::fused::{Access, FusedLoop, Instruction, LoopDescription, Register, Store};
 use super::layout;
 use super::loops::{InnerLoop, binary_kernel, cast_kernel, compare_kernel, select_kernel, unary_kernel};
+use super::shared::Shared;
 use crate::cpu::buffer::{View, ViewMut};
 use crate::cpu::isa::Isa;
 use crate::cpu::threads::parallel_for;
@@ -54,13 +55,6 @@ impl Call<'_> {
     }
 }
 
-/// Where the output of a call begins, for tasks that write disjoint parts of it.
-#[derive(Clone, Copy)]
-struct Target(*mut u8);
-
-// SAFETY: tasks write disjoint parts.
-unsafe impl Sync for Target {}
-
 /// Computes `output` from inputs of the same shape.
 pub(crate) fn run(op: &Op, inputs: &[View], output: &mut ViewMut) {
     let count = output.count();
@@ -109,14 +103,13 @@ fn repeat_one(call: &Call, output: &mut ViewMut) {
 /// Every operand is contiguous or one element.
 fn along(call: &Call, scalars: [bool; 3], count: usize, output: &mut ViewMut) {
     let kernel = call.kernel(scalars);
-    let (target, size) = (Target(output.data), output.dtype.size());
+    let (target, size) = (Shared::new(output.data), output.dtype.size());
     let part = |start: usize, count: usize| {
-        let target = target;
         let [a, b, c]: [*const u8; 3] = std::array::from_fn(|i| {
             if scalars[i] { call.pointers[i] } else { call.pointers[i].wrapping_add(start * call.sizes[i]) }
         });
         // SAFETY: the part lies within the output and the operands, which have as many elements.
-        unsafe { kernel(count, target.0.add(start * size), a, b, c) }
+        unsafe { kernel(count, target.at(start * size), a, b, c) }
     };
     if count < PARALLEL {
         return part(0, count);
@@ -214,16 +207,15 @@ fn by_rows(call: &Call, inputs: &[View], output: &mut ViewMut) {
     let strides: [&[isize]; 3] =
         std::array::from_fn(|i| &strides.get(i).filter(|_| i < inputs.len()).unwrap_or(&none)[..inner]);
     let (target, size, rows) =
-        (Target(output.data), output.dtype.size(), dims[..inner].iter().product::<usize>());
+        (Shared::new(output.data), output.dtype.size(), dims[..inner].iter().product::<usize>());
     let part = |range: std::ops::Range<usize>| {
-        let target = target;
         let mut position = range.start * row * size;
         walk_range(&dims[..inner], strides, range, |offsets| {
             let [a, b, c]: [*const u8; 3] = std::array::from_fn(|i| {
                 call.pointers[i].wrapping_offset(offsets[i] * call.sizes[i] as isize)
             });
             // SAFETY: the walk stays within the views, and each row of the output is written once.
-            unsafe { kernel(row, target.0.add(position), a, b, c) };
+            unsafe { kernel(row, target.at(position), a, b, c) };
             position += row * size;
         });
     };

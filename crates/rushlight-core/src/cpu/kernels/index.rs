@@ -6,6 +6,7 @@
 use super::elementwise;
 use super::layout::{around, copy, with_contiguous};
 use super::loops::reducer_of;
+use super::shared::Shared;
 use crate::cpu::buffer::{View, ViewMut};
 use crate::cpu::isa::Isa;
 use crate::cpu::scratch::with_scratch;
@@ -20,13 +21,6 @@ use crate::with_dtype;
 const PARALLEL: usize = 32 * 1024;
 /// Parts that the work is split into above.
 const PARTS: usize = 16;
-
-/// A pointer that tasks share, each for its own part.
-#[derive(Clone, Copy)]
-struct Shared(*mut u8);
-
-// SAFETY: every task writes elements of its own part only.
-unsafe impl Sync for Shared {}
 
 /// Each element is its own index along an axis.
 pub(crate) fn iota(op: &Iota, output: &mut ViewMut) {
@@ -96,15 +90,14 @@ pub(crate) fn take(axis: usize, inputs: &[View], output: &mut ViewMut) {
     with_contiguous(&inputs[0], |values| {
         with_places(&inputs[1], length, |places| {
             with_bits!(values.dtype, T => {
-                let (source, target) = (values.data.cast::<T>(), Shared(output.data));
+                let source = Rows { source: values.data.cast::<T>(), inner };
+                let target = Shared::new(output.data.cast::<T>());
                 let rows = outer * places.len();
-                let read_rows = Rows { source, inner };
                 let part = |range: std::ops::Range<usize>| {
-                    let (target, rows) = (target, &read_rows);
                     for row in range {
                         let from = (row / places.len()) * length + places[row % places.len()];
                         // SAFETY: both rows are within their tensors.
-                        unsafe { rows.copy(from, target.0.cast::<T>().add(row * inner)) };
+                        unsafe { source.copy(from, target.at(row * inner)) };
                     }
                 };
                 in_parts(rows, rows * inner, part);
@@ -124,12 +117,20 @@ unsafe impl<T> Sync for Rows<T> {}
 
 impl<T: Copy> Rows<T> {
     /// # Safety
+    /// The row must exist.
+    #[inline(always)]
+    unsafe fn row(&self, row: usize) -> *const T {
+        // SAFETY: passed on to the caller.
+        unsafe { self.source.add(row * self.inner) }
+    }
+
+    /// # Safety
     /// The row must exist and `target` have room for it.
     #[inline(always)]
     unsafe fn copy(&self, row: usize, target: *mut T) {
         // SAFETY: passed on to the caller.
         unsafe {
-            let source = self.source.add(row * self.inner);
+            let source = self.row(row);
             if self.inner == 1 {
                 *target = *source;
             } else {
@@ -158,13 +159,13 @@ pub(crate) fn take_along(axis: usize, inputs: &[View], output: &mut ViewMut) {
     with_contiguous(&inputs[0], |values| {
         with_places(&inputs[1], length, |places| {
             with_bits!(values.dtype, T => {
-                let (values, target) = (Rows { source: values.data.cast::<T>(), inner: 1 }, Shared(output.data));
+                let values = Rows { source: values.data.cast::<T>(), inner: 1 };
+                let target = Shared::new(output.data.cast::<T>());
                 in_parts(places.len(), places.len(), |range| {
-                    let (values, target) = (&values, target);
                     for i in range {
                         let from = (i / (picks * inner) * length + places[i]) * inner + i % inner;
                         // SAFETY: both places are within their tensors.
-                        unsafe { values.copy(from, target.0.cast::<T>().add(i)) };
+                        unsafe { values.copy(from, target.at(i)) };
                     }
                 });
             })
@@ -214,8 +215,8 @@ fn add_in_place(op: &Op, indices: &View, updates: &View, output: &mut ViewMut) {
     let kind = if output.dtype == DType::Bool { Reduction::Any } else { Reduction::Sum };
     let add = reducer_of(Isa::current(), kind, output.dtype).expect("16-bit floats were widened").accumulate;
     let size = output.dtype.size();
-    let target = Shared(output.data);
-    let source = Rows { source: updates.data, inner: 1 };
+    let target = Shared::new(output.data);
+    let source = Rows { source: updates.data, inner: size };
     if updates.count() == 0 {
         return;
     }
@@ -227,7 +228,6 @@ fn add_in_place(op: &Op, indices: &View, updates: &View, output: &mut ViewMut) {
         let parts = if updates.count() < PARALLEL { 1 } else { PARTS };
         let (outer_parts, place_parts) = if outer >= parts { (parts, 1) } else { (1, parts.min(length)) };
         parallel_for(outer_parts * place_parts, |task| {
-            let (target, source) = (target, &source);
             let (outer_part, place_part) = (task / place_parts, task % place_parts);
             let own_places = length * place_part / place_parts..length * (place_part + 1) / place_parts;
             for o in outer * outer_part / outer_parts..outer * (outer_part + 1) / outer_parts {
@@ -238,7 +238,7 @@ fn add_in_place(op: &Op, indices: &View, updates: &View, output: &mut ViewMut) {
                     // SAFETY: both runs are within their tensors, which do not overlap.
                     unsafe {
                         let null = std::ptr::null();
-                        add(run, target.0.add(to * size), source.source.add(from * size), null, null);
+                        add(run, target.at(to * size), source.row(from), null, null);
                     }
                 }
             }
@@ -256,14 +256,15 @@ pub(crate) fn put_along(axis: usize, inputs: &[View], output: &mut ViewMut) {
     with_contiguous(&inputs[2], |updates| {
         with_places(&inputs[1], length, |places| {
             with_bits!(output.dtype, T => {
-                let (target, updates) = (Shared(output.data), Rows { source: updates.data.cast::<T>(), inner: 1 });
+                let target = Shared::new(output.data.cast::<T>());
+                let updates = Rows { source: updates.data.cast::<T>(), inner: 1 };
                 let per_outer = places.len() / outer;
                 in_parts(outer, places.len(), |range| {
-                    let (target, updates) = (target, &updates);
-                    for i in range.start * per_outer..range.end * per_outer {
-                        let to = (i / per_outer * length + places[i]) * inner + i % inner;
+                    let own = range.start * per_outer..range.end * per_outer;
+                    for (i, place) in own.clone().zip(&places[own]) {
+                        let to = (i / per_outer * length + place) * inner + i % inner;
                         // SAFETY: both places are within their tensors.
-                        unsafe { updates.copy(i, target.0.cast::<T>().add(to)) };
+                        unsafe { updates.copy(i, target.at(to)) };
                     }
                 });
             })

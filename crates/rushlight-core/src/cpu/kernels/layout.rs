@@ -286,6 +286,9 @@ mod tests {
     use crate::ops::view::{Pad, Slice};
     use crate::tensor::{DType, Dims};
 
+    /// Where the element of an index comes from.
+    type Source = Box<dyn Fn(&[usize]) -> Dims>;
+
     fn outcome(op: &Op, inputs: &[&TestTensor], dims: &[usize]) -> Vec<f64> {
         let mut output = TestTensor::uninitialized(inputs[0].dtype, dims);
         let views: Vec<View> = inputs.iter().map(|input| input.view()).collect();
@@ -302,7 +305,7 @@ mod tests {
             let dims = rng.dims(rank, if round % 40 == 0 { 300_000 } else { 500 });
             let x = TestTensor::random_strided(&mut rng, dtype, &dims);
             let count: usize = dims.iter().product();
-            let (op, result, source): (Op, Dims, Box<dyn Fn(&[usize]) -> Dims>) = match rng.below(5) {
+            let (op, result, source): (Op, Dims, Source) = match rng.below(5) {
                 0 => {
                     let own = dims.clone();
                     let flat: Dims = [count].as_slice().into();

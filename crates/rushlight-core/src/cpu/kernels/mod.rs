@@ -6,21 +6,18 @@ pub(crate) mod conv;
 pub(crate) mod conv_lanes;
 pub(crate) mod dot;
 mod elementwise;
-#[allow(dead_code)]
 pub(crate) mod fused;
 pub(crate) mod gemm;
 mod index;
 pub(crate) mod layout;
-#[allow(dead_code)]
 pub(crate) mod loops;
-#[allow(dead_code)]
 pub(crate) mod math;
 mod random;
 mod reduce;
 #[cfg(test)]
-#[allow(dead_code)]
 mod samples;
 mod scan;
+mod shared;
 mod sort;
 #[cfg(test)]
 pub(crate) mod testing;

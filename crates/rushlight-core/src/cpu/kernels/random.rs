@@ -1,5 +1,6 @@
 //! Random elements from Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011).
 
+use super::shared::Shared;
 use crate::cpu::buffer::{View, ViewMut};
 use crate::cpu::isa::multiversion;
 use crate::cpu::threads::parallel_for;
@@ -48,14 +49,13 @@ multiversion! {
     fn fill_words(key: Key, first: usize, words: &mut [u32]) {
         for (i, block) in words.chunks_mut(LANES * WORDS).enumerate() {
             let start = (first / WORDS + i * LANES) as u64;
-            let mut counters = [[0; LANES]; WORDS];
-            for lane in 0..LANES {
-                let position = start + lane as u64;
-                counters[0][lane] = position as u32;
-                counters[1][lane] = (position >> 32) as u32;
-                counters[2][lane] = key.counter as u32;
-                counters[3][lane] = (key.counter >> 32) as u32;
-            }
+            let positions: [u64; LANES] = std::array::from_fn(|lane| start + lane as u64);
+            let counters = [
+                positions.map(|position| position as u32),
+                positions.map(|position| (position >> 32) as u32),
+                [key.counter as u32; LANES],
+                [(key.counter >> 32) as u32; LANES],
+            ];
             let rows = philox(counters, [key.seed as u32, (key.seed >> 32) as u32]);
             let mut mixed = [0; LANES * WORDS];
             for lane in 0..LANES {
@@ -68,13 +68,6 @@ multiversion! {
     }
 }
 
-/// A pointer that tasks share, each for its own part.
-#[derive(Clone, Copy)]
-struct Shared(*mut u8);
-
-// SAFETY: every task writes elements of its own part only.
-unsafe impl Sync for Shared {}
-
 /// Writes random elements.
 ///
 /// Element `i` is made of word `i` of the sequence, for 64-bit dtypes of words `2i` and `2i + 1`. A uniform
@@ -86,9 +79,8 @@ pub(crate) fn run(op: &Random, inputs: &[View], output: &mut ViewMut) {
     let key = Key { seed, counter };
     let (count, dtype) = (output.count(), output.dtype);
     let words = count * dtype.size().div_ceil(4);
-    let target = Shared(output.data);
+    let target = Shared::new(output.data);
     parallel_for(words.div_ceil(TASK), |task| {
-        let target = target;
         let mut block = [0u32; 1024];
         for first in (task * TASK..words.min((task + 1) * TASK)).step_by(block.len()) {
             let block = &mut block[..1024.min(words - first)];
@@ -96,7 +88,7 @@ pub(crate) fn run(op: &Random, inputs: &[View], output: &mut ViewMut) {
             let first = first / dtype.size().div_ceil(4);
             // SAFETY: the elements from `first` on are within the output and belong to this task.
             unsafe {
-                let place = target.0.add(first * dtype.size());
+                let place = target.at(first * dtype.size());
                 match (op.distribution, dtype) {
                     (Distribution::Bits, DType::U8) => put(place, block, |w| (w[0] >> 24) as u8),
                     (Distribution::Bits, DType::I64) => put_pairs(place, block, |bits| bits as i64),

@@ -1,10 +1,11 @@
 //! Running totals along an axis, and the position of its extreme element.
 
 use super::layout::{around, copy, with_contiguous};
+use super::shared::Shared;
 use crate::cpu::buffer::{View, ViewMut};
 use crate::cpu::threads::parallel_for;
 use crate::ops::reduce::{ArgReduce, Cumulative};
-use crate::tensor::{DType, Element};
+use crate::tensor::Element;
 use crate::with_dtype;
 use half::{bf16, f16};
 
@@ -31,22 +32,6 @@ fn for_bundles([outer, length, inner]: [usize; 3], body: impl Fn(usize, usize, u
     parallel_for(tasks.div_ceil(together), |group| {
         (group * together..tasks.min((group + 1) * together)).for_each(bundle);
     });
-}
-
-/// A pointer that tasks share, each for its own part.
-struct Shared<T>(*mut T);
-
-// SAFETY: every task reads and writes elements of its own lines only.
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    /// # Safety
-    /// The element must exist.
-    #[inline(always)]
-    unsafe fn at(&self, position: usize) -> *mut T {
-        // SAFETY: passed on to the caller.
-        unsafe { self.0.add(position) }
-    }
 }
 
 /// What a running total is kept in.
@@ -100,7 +85,7 @@ pub(crate) fn cumulative(op: &Cumulative, inputs: &[View], output: &mut ViewMut)
 
 fn cumulate<T: Total>(op: &Cumulative, output: &mut ViewMut) {
     let shape @ [_, length, inner] = around(&output.dims, op.axis);
-    let values = Shared(output.pointer::<T>());
+    let values = Shared::new(output.pointer::<T>());
     for_bundles(shape, |outer, first, count| {
         let mut totals = [if op.product { T::ONE } else { T::ZERO }; LINES];
         for step in 0..length {
@@ -127,7 +112,7 @@ pub(crate) fn arg_reduce(op: &ArgReduce, inputs: &[View], output: &mut ViewMut) 
 fn find_extreme<T: Element>(op: &ArgReduce, input: &View, output: &mut ViewMut) {
     let shape @ [_, length, inner] = around(&input.dims, op.axis);
     let values = input.slice::<T>();
-    let positions = Shared(output.pointer::<i32>());
+    let positions = Shared::new(output.pointer::<i32>());
     for_bundles(shape, |outer, first, count| {
         let line = |place: usize| &values[(outer * length + place) * inner + first..][..count];
         let mut best = [(T::default(), 0); LINES];
@@ -178,7 +163,7 @@ mod tests {
                 exclusive: rng.chance(2),
             };
             // products of many numbers leave every range
-            if op.product && dims[op.axis] > 6 || op.product && dtype == DType::U8 {
+            if op.product && (dims[op.axis] > 6 || dtype == DType::U8) {
                 continue;
             }
             let mut output = TestTensor::uninitialized(dtype, &dims);

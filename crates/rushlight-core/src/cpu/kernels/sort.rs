@@ -1,6 +1,7 @@
 //! Sorting along an axis.
 
 use super::layout::{around, with_contiguous};
+use super::shared::Shared;
 use crate::cpu::buffer::{View, ViewMut};
 use crate::cpu::threads::parallel_for;
 use crate::ops::sort::Sort;
@@ -53,12 +54,6 @@ impl Key for bool {
     }
 }
 
-/// A pointer that tasks share, each for its own lines.
-struct Shared<T>(*mut T);
-
-// SAFETY: every task writes elements of its own lines only.
-unsafe impl<T> Sync for Shared<T> {}
-
 /// A stable sort: the sorted values and, as `i32`, where they were.
 pub(crate) fn run(op: &Sort, inputs: &[View], outputs: &mut [ViewMut]) {
     with_contiguous(&inputs[0], |input| with_dtype!(input.dtype, T => sort_lines::<T>(op, input, outputs)));
@@ -67,14 +62,14 @@ pub(crate) fn run(op: &Sort, inputs: &[View], outputs: &mut [ViewMut]) {
 fn sort_lines<T: Key>(op: &Sort, input: &View, outputs: &mut [ViewMut]) {
     let [outer, length, inner] = around(&input.dims, op.axis);
     let source = input.slice::<T>();
-    let (values, positions) = (Shared(outputs[0].pointer::<T>()), Shared(outputs[1].pointer::<i32>()));
+    let values = Shared::new(outputs[0].pointer::<T>());
+    let positions = Shared::new(outputs[1].pointer::<i32>());
     let lines = outer * inner;
     if lines * length == 0 {
         return;
     }
     let together = lines.div_ceil((lines * length / 8192).clamp(1, 128));
     parallel_for(lines.div_ceil(together), |task| {
-        let (values, positions) = (&values, &positions);
         let mut short: Vec<u64> = Vec::new();
         let mut long: Vec<u128> = Vec::new();
         for line in task * together..lines.min((task + 1) * together) {
@@ -83,8 +78,8 @@ fn sort_lines<T: Key>(op: &Sort, input: &View, outputs: &mut [ViewMut]) {
                 let to = start + place * inner;
                 // SAFETY: within the outputs; each line is written by one task.
                 unsafe {
-                    *values.0.add(to) = source[start + from as usize * inner];
-                    *positions.0.add(to) = from as i32;
+                    *values.at(to) = source[start + from as usize * inner];
+                    *positions.at(to) = from as i32;
                 }
             };
             let keys = (0..length).map(|k| source[start + k * inner].key(op.descending));

@@ -4,10 +4,7 @@ use super::LoopDescription;
 use super::block::{Access, Blocks, Outer};
 use super::program::{Facts, Program};
 use super::reduction::Plan;
-use crate::cpu::isa::Isa;
 use crate::cpu::kernels::axes::collapse;
-use crate::cpu::kernels::elementwise::kernel_of;
-use crate::cpu::kernels::loops::reducer_of;
 use crate::ops::Op;
 use crate::ops::reduce::Reduction;
 use crate::tensor::{DType, Dims, Strides};
@@ -66,7 +63,11 @@ pub(super) struct Numbered {
 /// What an output is.
 pub(super) enum Output {
     Store,
-    Reduction { plan: Plan, offset: usize },
+    /// With the place of its accumulators among those of a call.
+    Reduction {
+        plan: Box<Plan>,
+        offset: usize,
+    },
 }
 
 /// How the blocks are shared among tasks.
@@ -100,18 +101,9 @@ fn reduced_in(dtype: DType) -> DType {
 }
 
 impl FusedLoop {
-    /// Whether loops can have an op on inputs of a dtype.
-    pub(crate) fn supports(op: &Op, input: DType) -> bool {
-        match op {
-            Op::Reduce(reduce) => reducer_of(Isa::current(), reduce.kind, reduced_in(input)).is_some(),
-            Op::Select => true,
-            op => kernel_of(op, &[input, input], [false; 3]).is_some(),
-        }
-    }
-
     /// Plans the loop for the instruction set of this machine.
     ///
-    /// Every op must be [supported](FusedLoop::supports) for its operands, and there must be an output.
+    /// Ops and reductions must be defined for the dtypes of their operands, as the shape rules see to.
     pub(crate) fn new(description: &LoopDescription) -> FusedLoop {
         let (goals, instructions, dtypes) = numbered(description);
         let empty = description.dims.contains(&0);
@@ -149,7 +141,7 @@ impl FusedLoop {
             };
             let plan = Plan::new(kind, dtypes[goal.register], goal.dtype, &dims, &outputs[i], &blocks);
             operands.push(operand(plan.accumulator, &plan.strides, false));
-            planned.push(Output::Reduction { plan, offset: 0 });
+            planned.push(Output::Reduction { plan: Box::new(plan), offset: 0 });
         }
         let split = Split::new(dims.iter().product(), &outer, &planned);
         let program = Program::new(&Facts {

@@ -226,7 +226,7 @@ impl<'a> Planner<'a> {
                 let dtypes: SmallVec<[DType; 3]> =
                     node.operands.iter().map(|&operand| self.facts.dtypes[operand]).collect();
                 let scalars = std::array::from_fn(|i| !all && scalar(i));
-                kernel_of(op, &dtypes, scalars).expect("only supported ops are in loops")
+                kernel_of(op, &dtypes, scalars).expect("the shape rule has checked the dtype")
             }
         }
     }

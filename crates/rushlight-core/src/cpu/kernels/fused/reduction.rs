@@ -77,8 +77,7 @@ impl Plan {
         blocks: &Blocks,
     ) -> Plan {
         let reduced = |axis: usize| strides[axis] == 0 && dims[axis] > 1;
-        let reducer =
-            reducer_of(Isa::current(), kind, value).expect("only supported reductions are in loops");
+        let reducer = reducer_of(Isa::current(), kind, value).expect("the shape rule has checked the dtype");
         let outer_axes = (0..blocks.axis).filter(|&axis| reduced(axis)).map(|axis| dims[axis]);
         let visits: usize =
             outer_axes.product::<usize>() * if reduced(blocks.axis) { blocks.chunks } else { 1 };

@@ -246,8 +246,9 @@ fn check_reduction(kind: Reduction, dtype: DType, values: &[f64], got: f64, cont
     };
     let same = got == wanted || got.is_nan() && wanted.is_nan();
     let close = (got - wanted).abs() <= slack + rounding;
-    let off_scale =
-        dtype.is_float() && matches!(kind, Reduction::Sum | Reduction::Mean) && !(magnitude < limit);
+    let off_scale = dtype.is_float()
+        && matches!(kind, Reduction::Sum | Reduction::Mean)
+        && (magnitude.is_nan() || magnitude >= limit);
     let wide_integer = dtype == DType::I64 && magnitude > 9e15;
     assert!(same || close || off_scale || wide_integer, "{got}, not {wanted}: {context}");
 }
@@ -367,16 +368,4 @@ fn empty_spaces_reduce_to_the_identity() {
     // SAFETY: there is no input element, and the output has its three.
     unsafe { FusedLoop::new(&description).run(&[std::ptr::dangling()], &[out.view_mut().data]) };
     assert_eq!(out.values(), [0.0; 3]);
-}
-
-#[test]
-fn support_follows_the_inner_loops() {
-    assert!(FusedLoop::supports(&Op::Unary(Unary::Exp), DType::BF16));
-    assert!(!FusedLoop::supports(&Op::Unary(Unary::Exp), DType::I32));
-    assert!(FusedLoop::supports(&Op::Select, DType::Bool));
-    assert!(!FusedLoop::supports(&Op::Concat(0), DType::F32));
-    let sum =
-        |axes: &[usize]| Op::Reduce(crate::ops::reduce::Reduce { kind: Reduction::Sum, axes: axes.into() });
-    assert!(FusedLoop::supports(&sum(&[0]), DType::F16));
-    assert!(!FusedLoop::supports(&sum(&[0]), DType::Bool));
 }

@@ -1,6 +1,8 @@
 //! Loops of functions of two elements, and comparisons.
 
-use super::{Function2, InnerLoop, Loop2, LoopBody, SCALAR, VECTOR, compile, read, through_f32, write};
+use super::{
+    Function2, InnerLoop, Loop2, LoopBody, SCALAR, VECTOR, Width, compile, read, through_f32, write,
+};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::math::half_bits::Half;
 use crate::cpu::kernels::math::{Machine, wide};
@@ -234,7 +236,7 @@ impl Integer for u8 {
 }
 
 /// The loop of a 16-bit float: that of `f32`, with conversions before and behind.
-fn half_loop<H: Half>(op: Binary, scalars: [bool; 2]) -> Option<InnerLoop> {
+fn half_loop<H: Half + Width>(op: Binary, scalars: [bool; 2]) -> Option<InnerLoop> {
     macro_rules! pick {
         ($($name:ident)*) => {
             match op {
@@ -255,7 +257,7 @@ struct LessEqual<T>(PhantomData<T>);
 
 macro_rules! comparison {
     ($($name:ident $operator:tt)*) => {
-        $(impl<T: PartialOrd + Copy + 'static> Function2 for $name<T> {
+        $(impl<T: Width + PartialOrd + Copy + 'static> Function2 for $name<T> {
             type In = T;
             type Out = bool;
             #[inline(always)]
@@ -272,6 +274,8 @@ comparison! { Equal == NotEqual != Less < LessEqual <= }
 struct Exchanged<L>(PhantomData<L>);
 
 impl<L: LoopBody> LoopBody for Exchanged<L> {
+    const WIDEST: bool = L::WIDEST;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, b: *const u8, c: *const u8) {
         // SAFETY: passed on to the caller.
@@ -279,7 +283,11 @@ impl<L: LoopBody> LoopBody for Exchanged<L> {
     }
 }
 
-fn compare_loop<T: PartialOrd + Copy + 'static>(isa: Isa, op: Compare, scalars: [bool; 2]) -> InnerLoop {
+fn compare_loop<T: Width + PartialOrd + Copy + 'static>(
+    isa: Isa,
+    op: Compare,
+    scalars: [bool; 2],
+) -> InnerLoop {
     by_scalars!(scalars, A, B => match op {
         Compare::Equal => compile::<Loop2<Equal<T>, A, B>>(isa),
         Compare::NotEqual => compile::<Loop2<NotEqual<T>, A, B>>(isa),
@@ -290,7 +298,7 @@ fn compare_loop<T: PartialOrd + Copy + 'static>(isa: Isa, op: Compare, scalars: 
     })
 }
 
-fn half_compare_loop<H: Half>(op: Compare, scalars: [bool; 2]) -> InnerLoop {
+fn half_compare_loop<H: Half + Width>(op: Compare, scalars: [bool; 2]) -> InnerLoop {
     by_scalars!(scalars, A, B => match op {
         Compare::Equal => through_f32::<H, Loop2<Equal<f32>, A, B>, 2, A, B, false>,
         Compare::NotEqual => through_f32::<H, Loop2<NotEqual<f32>, A, B>, 2, A, B, false>,
@@ -306,6 +314,8 @@ fn half_compare_loop<H: Half>(op: Compare, scalars: [bool; 2]) -> InnerLoop {
 struct MultiplyAdd<const SUBTRACT: bool, const B: bool, const C: bool>;
 
 impl<const SUBTRACT: bool, const B: bool, const C: bool> LoopBody for MultiplyAdd<SUBTRACT, B, C> {
+    const WIDEST: bool = true;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, b: *const u8, c: *const u8) {
         if n == 0 {

@@ -1,6 +1,6 @@
 //! Loops that convert between dtypes.
 
-use super::{Function1, InnerLoop, Loop1, compile};
+use super::{Function1, InnerLoop, Loop1, Width, compile};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::math::Machine;
 use crate::cpu::kernels::math::half_bits::Half;
@@ -89,7 +89,7 @@ macro_rules! between_halves {
 
 between_halves! { f16 => bf16; bf16 => f16; f16 => f16; bf16 => bf16; }
 
-impl<From: Convert<To>, To: Copy + 'static> Function1 for Cast<From, To> {
+impl<From: Width + Convert<To>, To: Width + Copy + 'static> Function1 for Cast<From, To> {
     type In = From;
     type Out = To;
     #[inline(always)]

@@ -19,6 +19,7 @@ pub(crate) use unary::unary_kernel;
 use super::math::half_bits::Half;
 use super::math::{Fused, Machine, Separate};
 use crate::cpu::isa::Isa;
+use half::{bf16, f16};
 use std::marker::PhantomData;
 
 /// `loop(n, out, a, b, c)`: writes `n` elements of `out`, computed from those of `a`, `b` and `c`.
@@ -33,8 +34,28 @@ pub(crate) type InnerLoop = unsafe fn(usize, *mut u8, *const u8, *const u8, *con
 pub(crate) const VECTOR: bool = false;
 pub(crate) const SCALAR: bool = true;
 
+/// Whether loops over an element type are compiled for the widest vectors too.
+///
+/// The others do with 256 bits: they are many, are rarely what a program waits for, and take time to compile.
+pub(crate) trait Width {
+    const WIDEST: bool;
+}
+
+macro_rules! widths {
+    ($($type:ty: $widest:expr),*) => {
+        $(impl Width for $type {
+            const WIDEST: bool = $widest;
+        })*
+    };
+}
+
+widths! { f32: true, u32: true, f64: false, f16: false, bf16: false, i32: false, i64: false, u8: false, bool: false }
+widths! { u16: false, u64: false }
+
 /// The body of an inner loop, before it is compiled for an instruction set.
 pub(crate) trait LoopBody {
+    /// Compiled for 512-bit vectors as well.
+    const WIDEST: bool;
     /// # Safety
     /// As for [`InnerLoop`].
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, b: *const u8, c: *const u8);
@@ -69,17 +90,17 @@ unsafe fn plain<L: LoopBody>(n: usize, out: *mut u8, a: *const u8, b: *const u8,
 fn compile<L: LoopBody>(isa: Isa) -> InnerLoop {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::<L>,
+        Isa::Avx512 if L::WIDEST => avx512::<L>,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::<L>,
+        Isa::Avx2 | Isa::Avx512 => avx2::<L>,
         _ => plain::<L>,
     }
 }
 
 /// A function of one element.
 pub(crate) trait Function1 {
-    type In: Copy + 'static;
-    type Out: Copy + 'static;
+    type In: Width + Copy + 'static;
+    type Out: Width + Copy + 'static;
     fn map<M: Machine>(x: Self::In) -> Self::Out;
 
     /// Called after a run whose results [`Function1::map`] may have got wrong for a few rare arguments.
@@ -89,7 +110,7 @@ pub(crate) trait Function1 {
 
 /// A function of two elements.
 pub(crate) trait Function2 {
-    type In: Copy + 'static;
+    type In: Width + Copy + 'static;
     type Out: Copy + 'static;
     fn map<M: Machine>(x: Self::In, y: Self::In) -> Self::Out;
 }
@@ -97,6 +118,8 @@ pub(crate) trait Function2 {
 struct Loop1<F>(PhantomData<F>);
 
 impl<F: Function1> LoopBody for Loop1<F> {
+    const WIDEST: bool = F::In::WIDEST || F::Out::WIDEST;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) {
         // SAFETY: the caller vouches for `n` elements of each.
@@ -112,6 +135,8 @@ impl<F: Function1> LoopBody for Loop1<F> {
 struct Loop2<F, const A: bool, const B: bool>(PhantomData<F>);
 
 impl<F: Function2, const A: bool, const B: bool> LoopBody for Loop2<F, A, B> {
+    const WIDEST: bool = F::In::WIDEST;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, b: *const u8, _: *const u8) {
         if n == 0 {
@@ -137,7 +162,7 @@ const HALF_BLOCK: usize = 256;
 
 struct Widen<H>(PhantomData<H>);
 
-impl<H: Half> Function1 for Widen<H> {
+impl<H: Half + Width> Function1 for Widen<H> {
     type In = H;
     type Out = f32;
     #[inline(always)]
@@ -148,7 +173,7 @@ impl<H: Half> Function1 for Widen<H> {
 
 struct Narrow<H>(PhantomData<H>);
 
-impl<H: Half> Function1 for Narrow<H> {
+impl<H: Half + Width> Function1 for Narrow<H> {
     type In = f32;
     type Out = H;
     #[inline(always)]
@@ -161,7 +186,7 @@ impl<H: Half> Function1 for Narrow<H> {
 ///
 /// `O` is the type of the result: the 16-bit float again or, if `f32` elements do not become floats, `bool`.
 unsafe fn through_f32<
-    H: Half,
+    H: Half + Width,
     L: LoopBody,
     const OPERANDS: usize,
     const A: bool,

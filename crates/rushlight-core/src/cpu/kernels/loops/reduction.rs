@@ -1,6 +1,6 @@
 //! Loops that reduce: a run of elements to one, or run after run into a run of accumulators.
 
-use super::{InnerLoop, LoopBody, compile, read, write};
+use super::{InnerLoop, LoopBody, Width, compile, read, write};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::math::Machine;
 use crate::ops::reduce::Reduction;
@@ -17,7 +17,7 @@ const ABREAST: usize = 16;
 
 /// How two partial results combine.
 trait Combine {
-    type Element: Copy + 'static;
+    type Element: Width + Copy + 'static;
     const IDENTITY: Self::Element;
     fn combine(a: Self::Element, b: Self::Element) -> Self::Element;
 }
@@ -128,6 +128,8 @@ impl Combine for Both {
 struct Fold<C>(PhantomData<C>);
 
 impl<C: Combine> LoopBody for Fold<C> {
+    const WIDEST: bool = C::Element::WIDEST;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) {
         // SAFETY: the caller vouches for `n` elements and one accumulator.
@@ -140,6 +142,8 @@ impl<C: Combine> LoopBody for Fold<C> {
 struct WideSum;
 
 impl LoopBody for WideSum {
+    const WIDEST: bool = true;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) {
         // SAFETY: the caller vouches for `n` elements and one accumulator.
@@ -192,6 +196,8 @@ fn fold_short<C: Combine>(values: &[C::Element]) -> C::Element {
 struct Accumulate<C>(PhantomData<C>);
 
 impl<C: Combine> LoopBody for Accumulate<C> {
+    const WIDEST: bool = C::Element::WIDEST;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) {
         // SAFETY: the caller vouches for `n` elements and accumulators.
@@ -207,6 +213,8 @@ impl<C: Combine> LoopBody for Accumulate<C> {
 struct FoldRows<C, A>(PhantomData<(C, A)>);
 
 impl<C: Combine, A: Accumulator<C::Element>> LoopBody for FoldRows<C, A> {
+    const WIDEST: bool = C::Element::WIDEST;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, run: *const u8, _: *const u8) {
         let run = run.addr();

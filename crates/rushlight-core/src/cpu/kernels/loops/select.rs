@@ -1,6 +1,6 @@
 //! Loops that choose between two operands, copy one, or repeat an element.
 
-use super::{InnerLoop, LoopBody, compile, read, write};
+use super::{InnerLoop, LoopBody, Width, compile, read, write};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::math::Machine;
 use crate::tensor::DType;
@@ -9,7 +9,9 @@ use std::marker::PhantomData;
 /// `a` is the condition (`bool`), `b` and `c` the elements chosen where it holds and where not.
 struct Select<T, const A: bool, const B: bool, const C: bool>(PhantomData<T>);
 
-impl<T: Copy, const A: bool, const B: bool, const C: bool> LoopBody for Select<T, A, B, C> {
+impl<T: Width + Copy, const A: bool, const B: bool, const C: bool> LoopBody for Select<T, A, B, C> {
+    const WIDEST: bool = T::WIDEST;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, b: *const u8, c: *const u8) {
         if n == 0 {
@@ -43,7 +45,7 @@ pub(crate) fn select_kernel(isa: Isa, dtype: DType, scalars: [bool; 3]) -> Inner
     }
 }
 
-fn select_loop<T: Copy + 'static>(isa: Isa, scalars: [bool; 3]) -> InnerLoop {
+fn select_loop<T: Width + Copy + 'static>(isa: Isa, scalars: [bool; 3]) -> InnerLoop {
     match scalars {
         [false, false, false] => compile::<Select<T, false, false, false>>(isa),
         [false, false, true] => compile::<Select<T, false, false, true>>(isa),
@@ -58,7 +60,9 @@ fn select_loop<T: Copy + 'static>(isa: Isa, scalars: [bool; 3]) -> InnerLoop {
 
 struct Copied<T>(PhantomData<T>);
 
-impl<T: Copy + 'static> LoopBody for Copied<T> {
+impl<T: Width + Copy + 'static> LoopBody for Copied<T> {
+    const WIDEST: bool = T::WIDEST;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) {
         // SAFETY: the caller vouches for `n` elements of each.
@@ -68,7 +72,9 @@ impl<T: Copy + 'static> LoopBody for Copied<T> {
 
 struct Splat<T>(PhantomData<T>);
 
-impl<T: Copy + 'static> LoopBody for Splat<T> {
+impl<T: Width + Copy + 'static> LoopBody for Splat<T> {
+    const WIDEST: bool = T::WIDEST;
+
     #[inline(always)]
     unsafe fn run<M: Machine>(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) {
         // SAFETY: the caller vouches for `n` elements to write and one to read.

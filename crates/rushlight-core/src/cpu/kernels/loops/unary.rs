@@ -1,6 +1,6 @@
 //! Loops of functions of one element.
 
-use super::{Function1, InnerLoop, Loop1, compile, through_f32};
+use super::{Function1, InnerLoop, Loop1, Width, compile, through_f32};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::math::half_bits::Half;
 use crate::cpu::kernels::math::{Machine, double, single, wide};
@@ -164,7 +164,7 @@ functions! { of_bool: bool;
 }
 
 /// The loop of a 16-bit float: that of `f32`, with conversions before and behind.
-fn half_loop<H: Half>(op: Unary) -> Option<InnerLoop> {
+fn half_loop<H: Half + Width>(op: Unary) -> Option<InnerLoop> {
     macro_rules! pick {
         (floats: $($float:ident)*; bools: $($bool:ident)*) => {
             match op {

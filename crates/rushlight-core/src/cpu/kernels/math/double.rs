@@ -1,7 +1,7 @@
 //! Functions of `f64` that `std` does not have.
 
 use super::{Separate, polynomial64};
-use std::f64::consts::{LN_2, PI};
+use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, PI};
 
 #[inline(always)]
 pub(crate) fn sigmoid(x: f64) -> f64 {
@@ -15,7 +15,7 @@ fn erf_series(x: f64) -> f64 {
     x * polynomial64::<Separate, 14>(
         x * x,
         [
-            1.128_379_167_095_512_6,
+            FRAC_2_SQRT_PI,
             -0.376_126_389_031_837_54,
             0.112_837_916_709_551_19,
             -0.026_866_170_645_129_736,
@@ -80,8 +80,11 @@ pub(crate) fn erf(x: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn erfinv(x: f64) -> f64 {
     let magnitude = x.abs();
-    if !(magnitude < 1.0) {
-        return if magnitude == 1.0 { f64::INFINITY.copysign(x) } else { f64::NAN };
+    if magnitude == 1.0 {
+        return f64::INFINITY.copysign(x);
+    }
+    if magnitude > 1.0 || x.is_nan() {
+        return f64::NAN;
     }
     // exact: both terms have the exponent of 1, or magnitude is small and its rounding harmless
     let rest = 1.0 - magnitude;

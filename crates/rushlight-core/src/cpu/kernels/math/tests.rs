@@ -42,8 +42,9 @@ fn worst(
 fn all_f32_functions<M: Machine>() {
     let any = |_: f32| true;
     // a result below the smallest normal number may have lost bits
-    let normal = |f: fn(f64) -> f64| move |x: f32| !(f(x as f64).abs() < f32::MIN_POSITIVE as f64);
-    let trigonometric = |x: f32| !(x.abs() >= wide::TRIGONOMETRIC_LIMIT);
+    let normal =
+        |f: fn(f64) -> f64| move |x: f32| x.is_nan() || f(x as f64).abs() >= f32::MIN_POSITIVE as f64;
+    let trigonometric = |x: f32| x.is_nan() || x.abs() < wide::TRIGONOMETRIC_LIMIT;
     let sigmoid = |x: f64| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
     assert!(worst("exp", single::exp::<M>, f64::exp, normal(f64::exp)) < 1.5);
     assert!(worst("expm1", single::expm1::<M>, f64::exp_m1, any) < 2.0);
@@ -78,7 +79,8 @@ fn f32_functions_are_accurate_without_fused_arithmetic() {
 
 #[test]
 fn signed_zero_stays_signed() {
-    let functions: [(&str, fn(f32) -> f32); 12] = [
+    type Function = fn(f32) -> f32;
+    let functions: [(&str, Function); 12] = [
         ("expm1", single::expm1::<Fused>),
         ("log1p", single::log1p::<Fused>),
         ("tanh", single::tanh::<Fused>),
@@ -184,12 +186,12 @@ fn f64_error_function_and_its_inverse() {
     }
     let known = [
         (1e-12, 8.862_269_254_527_58e-13),
-        (0.1, 0.088_855_990_494_257_69),
+        (0.1, 0.088_855_990_494_257_7),
         (0.5, 0.476_936_276_204_469_9),
         (0.9, 1.163_087_153_676_674_1),
         (0.99, 1.821_386_367_718_449_6),
-        (0.999_999, 3.458_910_737_275_499_5),
-        (1.0 - 1e-12, 5.042_031_898_572_696_6),
+        (0.999_999, 3.458_910_737_275_5),
+        (1.0 - 1e-12, 5.042_031_898_572_697),
         (1.0 - f64::EPSILON / 2.0, 5.863_584_748_755_168),
     ];
     for (x, value) in known {
