@@ -11,3 +11,4 @@ mod random;
 mod recorded;
 mod registry;
 mod reports;
+mod robust;
