@@ -9,8 +9,9 @@ pub mod trace;
 
 pub use ops::convolution::ConvOptions;
 pub use ops::einsum::einsum;
-pub use ops::elementwise::{Operand, where_};
+pub use ops::elementwise::where_;
 pub use ops::loss::{binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy};
+pub use ops::operand::Operand;
 pub use ops::pooling::PoolOptions;
 pub use ops::random;
 pub use ops::reduce::IntoAxes;

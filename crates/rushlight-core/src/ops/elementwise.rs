@@ -1,10 +1,10 @@
 //! Elementwise arithmetic, comparison, selection and math functions.
 
 use crate::ops::gradient::{Context, InputGradients, none, one};
+use crate::ops::operand::Operand;
 use crate::ops::{Op, apply_as};
-use crate::tensor::{DType, Dims, Element, Fault, Spec, Tensor, broadcast_dims};
+use crate::tensor::{DType, Dims, Fault, Spec, Tensor, broadcast_dims};
 use crate::trace::apply::{apply, fail};
-use crate::with_dtype;
 use smallvec::{SmallVec, smallvec};
 
 /// Functions of one element.
@@ -245,106 +245,6 @@ pub(crate) fn infer_select(condition: &Spec, a: &Spec, b: &Spec) -> Result<Spec,
         return Err(Fault::shape("condition and values must be equal in shape or broadcast to each other"));
     }
     Ok(a.clone())
-}
-
-/// The right side of an op: a tensor, or a number that takes on the dtype of the tensor it meets.
-pub trait Operand {
-    /// The operand as a tensor; a number becomes a scalar of `like`'s dtype, or an error of `op` if that dtype
-    /// cannot hold it.
-    fn operand(&self, op: &str, like: &Tensor) -> Tensor;
-}
-
-impl Operand for Tensor {
-    fn operand(&self, _op: &str, _like: &Tensor) -> Tensor {
-        self.clone()
-    }
-}
-
-impl Operand for &Tensor {
-    fn operand(&self, _op: &str, _like: &Tensor) -> Tensor {
-        (*self).clone()
-    }
-}
-
-macro_rules! number_operands {
-    ($($type:ty),*) => {$(
-        impl Operand for $type {
-            #[track_caller]
-            fn operand(&self, op: &str, like: &Tensor) -> Tensor {
-                number_operand(*self, op, like)
-            }
-        }
-    )*};
-}
-
-number_operands!(f32, f64, i32, i64, usize, bool);
-
-/// A scalar of the dtype that `like` has.
-#[track_caller]
-fn number_operand<N: Number>(number: N, op: &str, like: &Tensor) -> Tensor {
-    let Some(spec) = like.known_spec() else { return like.clone() };
-    if spec.dtype.is_float() {
-        return Tensor::scalar_of(number.real(), spec.dtype);
-    }
-    let scalar = with_dtype!(spec.dtype, T => number.whole().and_then(|whole| {
-        let element = T::from_i64(whole);
-        (element.to_i64() == whole).then(|| Tensor::scalar(element))
-    }));
-    match scalar {
-        Some(scalar) => scalar,
-        None => {
-            let rule = format!(
-                "the number {} cannot be of dtype {} (cast the tensor first)",
-                number.real(),
-                spec.dtype
-            );
-            fail(op, Fault::dtype(rule), &[like])
-        }
-    }
-}
-
-/// A Rust number, and the integer that it is exactly, if it is one.
-trait Number: Copy {
-    fn whole(self) -> Option<i64>;
-    fn real(self) -> f64;
-}
-
-macro_rules! numbers {
-    ($($type:ty: $number:ident => $whole:expr;)*) => {$(
-        impl Number for $type {
-            fn whole(self) -> Option<i64> {
-                let $number = self;
-                $whole
-            }
-            fn real(self) -> f64 {
-                let $number = self;
-                $number as f64
-            }
-        }
-    )*};
-}
-
-numbers! {
-    i32: number => Some(i64::from(number));
-    i64: number => Some(number);
-    usize: number => i64::try_from(number).ok();
-    f32: number => whole_of(f64::from(number));
-    f64: number => whole_of(number);
-}
-
-impl Number for bool {
-    fn whole(self) -> Option<i64> {
-        Some(i64::from(self))
-    }
-
-    fn real(self) -> f64 {
-        f64::from(u8::from(self))
-    }
-}
-
-/// The integer that a float is, if it is one that `f64` counts exactly to.
-fn whole_of(number: f64) -> Option<i64> {
-    (number.fract() == 0.0 && number.abs() <= 9.0e15).then_some(number as i64)
 }
 
 /// Broadcasts both sides to their common shape (a view, nothing is copied) and applies the op.
@@ -600,12 +500,6 @@ impl Tensor {
         }
     }
 
-    /// `max(x, 0)`: the rectified linear unit, for numbers. Its derivative at zero is zero.
-    #[track_caller]
-    pub fn relu(&self) -> Tensor {
-        self.maximum(0.0)
-    }
-
     /// `min(max(x, low), high)`; the three broadcast to each other.
     #[track_caller]
     pub fn clip(&self, low: impl Operand, high: impl Operand) -> Tensor {
@@ -614,27 +508,6 @@ impl Tensor {
             Ok(all) => all[0].maximum(&all[1]).minimum(&all[2]),
             Err(carried) => carried,
         }
-    }
-
-    /// `ln(1 + eˣ)`, without overflow.
-    #[track_caller]
-    pub fn softplus(&self) -> Tensor {
-        self.activation("softplus", |x| {
-            // With -|x| written as min(-x, x), whose slope at zero is that of x, the derivative is right there too.
-            x.maximum(0.0) + (-x).minimum(x).exp().log1p()
-        })
-    }
-
-    /// `x · sigmoid(x)`, also known as swish.
-    #[track_caller]
-    pub fn silu(&self) -> Tensor {
-        self.activation("silu", |x| x * x.sigmoid())
-    }
-
-    /// `x · Φ(x)` with the exact normal distribution function: `x/2 · (1 + erf(x/√2))`.
-    #[track_caller]
-    pub fn gelu(&self) -> Tensor {
-        self.activation("gelu", |x| x * 0.5 * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0))
     }
 
     /// `⌊a / b⌋`: division rounded towards negative infinity.

@@ -12,6 +12,7 @@ pub mod linear;
 pub mod loss;
 pub mod nn;
 pub mod normalization;
+pub mod operand;
 pub mod pooling;
 pub mod random;
 pub mod reduce;

@@ -54,6 +54,33 @@ impl Tensor {
         }
     }
 
+    /// `max(x, 0)`: the rectified linear unit, for numbers. Its derivative at zero is zero.
+    #[track_caller]
+    pub fn relu(&self) -> Tensor {
+        self.maximum(0.0)
+    }
+
+    /// `ln(1 + eˣ)`, without overflow.
+    #[track_caller]
+    pub fn softplus(&self) -> Tensor {
+        self.activation("softplus", |x| {
+            // With -|x| written as min(-x, x), whose slope at zero is that of x, the derivative is right there too.
+            x.maximum(0.0) + (-x).minimum(x).exp().log1p()
+        })
+    }
+
+    /// `x · sigmoid(x)`, also known as swish.
+    #[track_caller]
+    pub fn silu(&self) -> Tensor {
+        self.activation("silu", |x| x * x.sigmoid())
+    }
+
+    /// `x · Φ(x)` with the exact normal distribution function: `x/2 · (1 + erf(x/√2))`.
+    #[track_caller]
+    pub fn gelu(&self) -> Tensor {
+        self.activation("gelu", |x| x * 0.5 * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0))
+    }
+
     /// `x` where positive, `slope · x` elsewhere. Keras's default slope is 0.2.
     #[track_caller]
     pub fn leaky_relu(&self, slope: f64) -> Tensor {

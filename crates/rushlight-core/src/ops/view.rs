@@ -1,8 +1,8 @@
 //! The same elements in another shape or order; padding and concatenation.
 
 use crate::ops::Op;
-use crate::ops::elementwise::Operand;
 use crate::ops::gradient::{Context, InputGradients, one};
+use crate::ops::operand::Operand;
 use crate::ops::reduce::Reduction;
 use crate::tensor::{
     Axes, Dims, Fault, Spec, Tensor, broadcast_dims, display_dims, divide, element_count, is_open, multiply,
