@@ -503,7 +503,11 @@ impl Tensor {
     /// `min(max(x, low), high)`; the three broadcast to each other.
     #[track_caller]
     pub fn clip(&self, low: impl Operand, high: impl Operand) -> Tensor {
-        let (low, high) = (low.operand("clip", self), high.operand("clip", self));
+        let low = low.operand("clip", self);
+        if low.error().is_some() {
+            return low;
+        }
+        let high = high.operand("clip", self);
         match broadcast_together("clip", &[self, &low, &high]) {
             Ok(all) => all[0].maximum(&all[1]).minimum(&all[2]),
             Err(carried) => carried,

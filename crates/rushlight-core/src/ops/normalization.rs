@@ -9,7 +9,7 @@ impl Tensor {
     /// Mean and population variance over some axes, for floats; the axes disappear.
     #[track_caller]
     pub fn moments(&self, axes: impl IntoAxes + Clone) -> (Tensor, Tensor) {
-        if let Err(carried) = require_floats("moments", &[self]) {
+        if let Err(carried) = self.check_composed("moments", &axes) {
             return (carried.clone(), carried);
         }
         (self.mean(axes.clone()), self.variance(axes))

@@ -289,7 +289,7 @@ impl Tensor {
 
     /// Checks the arguments of a composed reduction of floats.
     #[track_caller]
-    fn check_composed(&self, op: &str, axes: &impl IntoAxes) -> Result<(), Tensor> {
+    pub(crate) fn check_composed(&self, op: &str, axes: &impl IntoAxes) -> Result<(), Tensor> {
         require_floats(op, &[self])?;
         match axes.axes(self.known_spec().map_or(0, Spec::rank)) {
             Some(_) => Ok(()),
