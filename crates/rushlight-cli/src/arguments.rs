@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Option<Command>,
 
     /// Threads to compute with [default: one for each processor, or what RUSHLIGHT_THREADS says]
-    #[arg(long, global = true, value_name = "N", value_parser = positive)]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub(crate) threads: Option<usize>,
 }
 
@@ -45,11 +45,11 @@ impl Default for Command {
 #[derive(Args, Default)]
 pub(crate) struct DemoOptions {
     /// Passes over the pictures [default: 10]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub(crate) epochs: Option<usize>,
 
     /// Only the first N pictures to train with, and at most N to validate with
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub(crate) limit: Option<usize>,
 
     /// Where results go [default: rushlight-runs/demo-1, or the next number]
@@ -82,15 +82,15 @@ pub(crate) struct TrainOptions {
     pub(crate) download: bool,
 
     /// Passes over the training set
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "10")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "10")]
     pub(crate) epochs: usize,
 
     /// Images in a training step; multiples of 16 are fastest
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "64")]
     pub(crate) batch_size: usize,
 
     /// Determines initial weights, order and augmentation
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 0)]
     pub(crate) seed: u64,
 
     /// How training steps are run
@@ -98,7 +98,7 @@ pub(crate) struct TrainOptions {
     pub(crate) mode: ModeName,
 
     /// Only the first N images to train with, and at most N to validate with
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub(crate) limit: Option<usize>,
 
     /// Where history, learning curve and TensorBoard logs go [default: a new directory below rushlight-runs]
@@ -134,11 +134,11 @@ pub(crate) struct SummaryOptions {
     pub(crate) model: String,
 
     /// Images in a training step, for the memory that it takes
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "64")]
     pub(crate) batch_size: usize,
 
     /// Number of classes [default: the model's own, 10 or 1000]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub(crate) classes: Option<usize>,
 }
 
@@ -153,7 +153,7 @@ pub(crate) struct BenchOptions {
     pub(crate) model: String,
 
     /// Images in a batch
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "64")]
     pub(crate) batch_size: usize,
 
     /// How steps are run
@@ -161,7 +161,7 @@ pub(crate) struct BenchOptions {
     pub(crate) mode: ModeName,
 
     /// Timed calls of each kind
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "10")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "10")]
     pub(crate) steps: usize,
 
     /// Print one JSON object instead of a table
