@@ -23,12 +23,23 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Train a small DenseNet on drawn pictures, then compare eager with graph mode
+    ///
+    /// Needs no files. Weights, history, learning curve and TensorBoard logs go to a new directory below
+    /// rushlight-runs.
     Demo(DemoOptions),
     /// Train a model on a data set
+    ///
+    /// The learning rate rises over the first tenth of all steps to the one given, then falls to zero along a cosine.
+    /// SGD has Nesterov momentum 0.9 and weight decay 0.0001 × learning rate.
+    /// Images are normalized by mean and deviation of each channel of the training set. Ctrl-C ends training after
+    /// the step that is running, saves what was learnt and exits with status 130.
     Train(TrainOptions),
     /// Print the layers of a model, its parameters and the memory that a training step takes
     Summary(SummaryOptions),
     /// Measure a training step and inference
+    ///
+    /// A training step is forward, softmax cross-entropy, backward and SGD with momentum 0.9, on one random batch that
+    /// stays in memory; inference is forward alone. Times are medians after warm-up.
     Bench(BenchOptions),
 }
 
@@ -38,13 +49,10 @@ impl Default for Command {
     }
 }
 
-/// Train a small DenseNet on drawn pictures, then compare eager with graph mode.
-///
-/// Needs no files. Weights, history, learning curve and TensorBoard logs go to a new directory below
-/// rushlight-runs.
+/// Options of `rushlight demo`.
 #[derive(Args, Default)]
 pub(crate) struct DemoOptions {
-    /// Passes over the pictures [default: 10]
+    /// Passes over the pictures [default: 8]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub(crate) epochs: Option<usize>,
 
@@ -57,12 +65,7 @@ pub(crate) struct DemoOptions {
     pub(crate) logdir: Option<PathBuf>,
 }
 
-/// Train a model on a data set.
-///
-/// The learning rate rises over the first tenth of all steps to the one given, then falls to zero along a cosine.
-/// SGD has Nesterov momentum 0.9 and weight decay 0.0001 × learning rate.
-/// Images are normalized by mean and deviation of each channel of the training set. Ctrl-C ends training after
-/// the step that is running, saves what was learnt and exits with status 130.
+/// Options of `rushlight train`.
 #[derive(Args)]
 pub(crate) struct TrainOptions {
     /// The model; its input and its number of classes follow the data
@@ -126,7 +129,7 @@ pub(crate) struct TrainOptions {
     pub(crate) no_augment: bool,
 }
 
-/// Print the layers of a model, its parameters and the memory that a training step takes.
+/// Options of `rushlight summary`.
 #[derive(Args)]
 pub(crate) struct SummaryOptions {
     /// The model
@@ -142,10 +145,7 @@ pub(crate) struct SummaryOptions {
     pub(crate) classes: Option<usize>,
 }
 
-/// Measure a training step and inference.
-///
-/// A training step is forward, softmax cross-entropy, backward and SGD with momentum 0.9, on one random batch that
-/// stays in memory; inference is forward alone. Times are medians after warm-up.
+/// Options of `rushlight bench`.
 #[derive(Args)]
 pub(crate) struct BenchOptions {
     /// The model

@@ -11,7 +11,7 @@ use rushlight::applications::DenseNetConfig;
 use rushlight::training::Mode;
 use std::path::Path;
 
-const EPOCHS: usize = 10;
+const EPOCHS: usize = 8;
 const BATCH_SIZE: usize = 32;
 const LEARNING_RATE: f64 = 0.1;
 /// Images to train with, enough for the net to generalize and few enough for a minute.

@@ -21,7 +21,7 @@ fn help_tells_what_there_is() {
         assert!(help.contains(command), "{command} in {help}");
     }
     let help = scratch.run(&["train", "--help"]).succeeded();
-    for text in ["--learning-rate", "cosine", "cifar10", "densenet-bc-100-12", "--no-augment", "status 130"] {
+    for text in ["--learning-rate", "cosine", "cifar10", "densenet-bc-100-12", "--no-augment", "130"] {
         assert!(help.contains(text), "{text} in {help}");
     }
     for command in ["demo", "summary", "bench"] {
