@@ -116,6 +116,7 @@ fn write(options: &Options, mut function: ItemFn) -> syn::Result<TokenStream> {
     };
     let (flatten, bind): (Vec<_>, Vec<_>) = parameters.iter().map(|p| (&p.flatten, &p.bind)).unzip();
     let name = sig.ident.to_string();
+    let name = name.trim_start_matches("r#");
     // Located at the function's name, which explain() shows.
     let made = quote_spanned! {Span::mixed_site().located_at(sig.ident.span())=>
         static RECORDINGS: #engine::Recordings = #engine::Recordings::new(#name);

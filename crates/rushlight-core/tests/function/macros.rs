@@ -79,6 +79,14 @@ struct Net {
 
 trait Forward {
     fn forward(&self, x: &Tensor) -> Tensor;
+
+    #[function(crate = rushlight_core)]
+    fn forward_twice<'a>(&'a self, r#type: &'a Tensor) -> Tensor
+    where
+        Self: Structure,
+    {
+        self.forward(&self.forward(r#type))
+    }
 }
 
 impl Net {
@@ -155,6 +163,9 @@ fn methods() -> Result<()> {
     assert_eq!(elements(&net.forward(&x)), [72.0]);
     assert_eq!(elements(&net.forward(&x)), [72.0]);
     assert_eq!(times(Net::forward), 1);
+    assert_eq!(elements(&net.forward_twice(&x)), [1728.0]);
+    assert_eq!((times(Net::forward), times(<Net as Forward>::forward_twice)), (1, 1));
+    assert!(explain(Net::forward_twice).contains(", type: f32[1])"), "{}", explain(Net::forward_twice));
     assert_eq!(elements(&Net::associated(&x)), [9.0]);
     assert_eq!(times(Net::associated), 1);
     assert_eq!(elements(&Arc::new(Net::new(1)?).shared(&x)), [3.0]);
