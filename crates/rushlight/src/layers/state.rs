@@ -1,7 +1,7 @@
 //! What every layer keeps besides its hyper-parameters: name, place, variables and inner layers.
 
 use crate::initializers::Initializer;
-use rushlight_core::trace::{Flat, scope_path};
+use rushlight_core::trace::{Flat, Key, scope_path};
 use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Structure, Tensor, Variable, eagerly};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -342,6 +342,8 @@ fn unbuilt() -> Error {
 impl Structure for LayerState {
     fn flatten(&self, flat: &mut Flat) {
         flat.identity("layer", self.0.id);
+        // A function that asks for the variables of a layer finds them only once it is built.
+        flat.key(Key::Text(if self.is_built() { "built" } else { "unbuilt" }.into()));
     }
 
     fn rebuild(&self, _tensors: &mut dyn Iterator<Item = Tensor>) -> LayerState {

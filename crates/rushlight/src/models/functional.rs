@@ -82,6 +82,8 @@ impl Functional {
         for layer in graph.steps().iter().filter_map(layer_of) {
             state.adopt(layer.state());
         }
+        // The layers were built when they were called on the inputs; the model itself has nothing to build.
+        state.build_once(&[], |_| Ok(()))?;
         Ok(Functional { state, graph })
     }
 
