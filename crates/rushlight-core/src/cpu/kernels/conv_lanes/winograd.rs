@@ -228,6 +228,12 @@ impl VectorKernel<f32> for Transform<'_, '_> {
 const INPUT_ROWS: usize = 4;
 const INPUT_COLUMNS: usize = 2 * SQUARES + 2;
 
+/// A row of pixels of zeros.
+#[repr(align(64))]
+struct Zeros([f32; INPUT_COLUMNS * LANES]);
+
+static ZEROS: Zeros = Zeros([0.0; INPUT_COLUMNS * LANES]);
+
 impl Transform<'_, '_> {
     /// # Safety
     /// As [`Winograd::row`], called from [`Real::dispatch`].
@@ -241,17 +247,20 @@ impl Transform<'_, '_> {
         let block = self.of.source.block(self.block).wrapping_add(first_lane);
         for (number, channel) in self.channels.clone().enumerate() {
             let source = block.wrapping_add(channel * self.of.source.channel_stride).wrapping_offset(corner);
-            // SAFETY: pixels outside the planes are left out.
+            // Rows and columns of pixels outside the plane are read from zeros.
+            let zeros = ZEROS.0.as_ptr();
+            let lines = [0, 1, 2, 3].map(|y| {
+                let outside = (y == 0 && top) || (y == 3 && bottom);
+                if outside { zeros } else { source.wrapping_add(y * row) }
+            });
+            // SAFETY: pixels outside the planes are not read.
             unsafe {
                 let mut rows = [[V::splat(0.0); INPUT_COLUMNS]; INPUT_ROWS];
                 for x in 0..INPUT_COLUMNS {
-                    if (x == 0 && left) || (x == INPUT_COLUMNS - 1 && right) {
-                        continue;
-                    }
-                    let load = |y: usize| V::load(source.wrapping_add(y * row + x * LANES));
-                    let first = if top { V::splat(0.0) } else { load(0) };
-                    let last = if bottom { V::splat(0.0) } else { load(3) };
-                    let (second, third) = (load(1), load(2));
+                    let outside = (x == 0 && left) || (x == INPUT_COLUMNS - 1 && right);
+                    let load =
+                        |y: usize| V::load(if outside { zeros } else { lines[y].wrapping_add(x * LANES) });
+                    let (first, second, third, last) = (load(0), load(1), load(2), load(3));
                     rows[0][x] = first.subtract(third);
                     rows[1][x] = second.add(third);
                     rows[2][x] = third.subtract(second);
