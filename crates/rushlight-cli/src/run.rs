@@ -6,7 +6,6 @@ use crate::images::{Prepared, described};
 use crate::interrupt;
 use crate::places::Places;
 use crate::schedule::WarmUpThenCosine;
-use crate::summary::with_memory;
 use crate::text::{grouped, headline, list, shown};
 use rushlight::applications::{DenseNetConfig, densenet};
 use rushlight::cpu::threads::thread_count;
@@ -59,7 +58,7 @@ impl Run {
                 "adam"
             }
         };
-        say!("{}", with_memory(&model, batch_size)?);
+        say!("{}", model.summary_with_memory(batch_size)?);
         let augmented = if self.augmentation.is_some() { "augmented" } else { "not augmented" };
         let threads = thread_count();
         say_part!(

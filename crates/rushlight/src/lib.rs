@@ -35,9 +35,15 @@ pub mod prelude {
     pub use crate::metrics::*;
     pub use crate::models::{Input, Model, Sequential};
     pub use crate::optimizers::*;
+    pub use crate::tensorboard::TensorBoard;
     pub use crate::training::{Fit, History, Logs, Mode};
     pub use crate::{
         DType, Error, Padding, Result, Spec, Structure, Tape, Tensor, Variable, concat, eagerly, explain,
-        function, random, stack, value_and_grad, where_,
+        function, random, sparse_categorical_crossentropy, stack, value_and_grad, where_,
     };
 }
+
+/// The README's code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -4,7 +4,7 @@ use crate::callbacks::{Callback, Progressing};
 use crate::data::{Batch, Dataset};
 use crate::layers::{Inputs, Layer, training};
 use crate::metrics::IntoMetrics;
-use crate::models::Model;
+use crate::models::{Model, Summary};
 use crate::optimizers::Optimizer;
 use crate::training::progress::{Progress, Verbosity};
 use crate::training::{Compiled, Epoch, History, IntoLosses, Logs};
@@ -239,6 +239,16 @@ impl Model {
             output.check()?;
         }
         Ok(())
+    }
+
+    /// [`Model::summary`] with the memory that a training step on a batch of this size will take: planned, not run.
+    ///
+    /// # Errors
+    /// As [`Model::planned_training_bytes`].
+    #[track_caller]
+    pub fn summary_with_memory(&self, batch_size: usize) -> Result<Summary> {
+        let bytes = self.planned_training_bytes(batch_size)?;
+        Ok(Summary { training_step: Some((batch_size, bytes)), ..self.summary() })
     }
 
     /// The bytes that a training step on a batch of this size needs besides variables and data: planned, not run.
