@@ -10,11 +10,16 @@ use crate::ops::reduce::Reduction;
 use crate::tensor::{DType, Dims, Strides};
 use smallvec::{SmallVec, smallvec};
 
+/// Bytes of a cache line.
+pub(super) const LINE: usize = 64;
 /// Points that one task computes at least.
 const TASK: usize = 32 * 1024;
 /// The most tasks, and the most parts that a reduction of the same outputs is split into.
 const TASKS: usize = 128;
 const PARTS: usize = 64;
+
+/// Inputs of at least this many bytes are fetched from memory ahead of their use.
+const LARGE: usize = 128 * 1024;
 
 /// A block of a strided operand: its axes, with those that can be merged merged.
 pub(super) struct Layout {
@@ -70,6 +75,15 @@ pub(super) enum Output {
     },
 }
 
+/// What is fetched into the nearest cache while the block before is computed.
+///
+/// A block is about a page long, and the machine's own prefetching ends with the page.
+pub(super) struct Ahead {
+    pub(super) inputs: Vec<usize>,
+    /// Cache lines fetched before each step, so that all are under way when the block ends.
+    pub(super) lines: usize,
+}
+
 /// How the blocks are shared among tasks.
 pub(super) struct Split {
     /// Parts of the blocks that differ in their outputs, and of those that reduce to the same.
@@ -90,6 +104,7 @@ pub(crate) struct FusedLoop {
     pub(super) outputs: Vec<Output>,
     pub(super) program: Program,
     pub(super) split: Split,
+    pub(super) ahead: Ahead,
     /// Bytes of the accumulators of all parts.
     pub(super) accumulators: usize,
     pub(super) empty: bool,
@@ -152,7 +167,13 @@ impl FusedLoop {
             outputs: &output_access,
             points: blocks.points(),
         });
+        let points: usize = dims.iter().product();
+        let large = |&i: &usize| input_access[i] == Access::Dense && points * dtypes[i].size() >= LARGE;
+        let large: Vec<usize> = (0..input_access.len()).filter(large).collect();
+        let bytes: usize = large.iter().map(|&i| blocks.points() * dtypes[i].size()).sum();
+        let lines = bytes.div_ceil(LINE).div_ceil(program.steps.len().max(1));
         FusedLoop {
+            ahead: Ahead { inputs: large, lines },
             inputs: description.inputs.len(),
             described: (description.dims.clone(), description.reduced_axes.clone()),
             accumulators: place_accumulators(&mut planned, &split),

@@ -1,6 +1,6 @@
 //! Running a planned loop.
 
-use super::plan::{FusedLoop, Layout, Operand, Output};
+use super::plan::{FusedLoop, LINE, Layout, Operand, Output};
 use super::program::{Call, Step};
 use super::reduction::Plan;
 use crate::cpu::kernels::axes::walk;
@@ -209,7 +209,9 @@ impl Worker<'_> {
                     self.call(1, call);
                 }
             }
+            let mut ahead = (0, 0);
             for step in &program.steps {
+                self.fetch_ahead(&mut ahead, points);
                 match step {
                     Step::Call(call) => self.call(points, call),
                     Step::Scatter { output, from } => {
@@ -227,6 +229,25 @@ impl Worker<'_> {
         }
     }
 
+    /// Fetches some more of what comes behind this block: from `(input, byte)` on, which it moves along.
+    #[inline(always)]
+    fn fetch_ahead(&self, (input, byte): &mut (usize, usize), points: usize) {
+        let mut lines = self.plan.ahead.lines;
+        while let Some(&place) = self.plan.ahead.inputs.get(*input)
+            && lines > 0
+        {
+            let bytes = points * self.plan.operands[place].size;
+            let next = self.table[place].wrapping_add(bytes);
+            while lines > 0 && *byte < bytes {
+                prefetch(next.wrapping_add(*byte));
+                (*byte, lines) = (*byte + LINE, lines - 1);
+            }
+            if *byte >= bytes {
+                (*input, *byte) = (*input + 1, 0);
+            }
+        }
+    }
+
     /// # Safety
     /// The places of the call must have room for `points` elements.
     #[inline(always)]
@@ -235,6 +256,19 @@ impl Worker<'_> {
         // SAFETY: passed on to the caller.
         unsafe { (call.kernel)(points, self.table[call.out as usize], a, b, c) }
     }
+}
+
+/// Asks for a cache line; where nothing lies, nothing happens.
+#[inline(always)]
+fn prefetch(pointer: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint to the machine that reads nothing.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(pointer.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = pointer;
 }
 
 /// Copies a strided block to a dense register.
