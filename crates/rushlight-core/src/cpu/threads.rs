@@ -240,7 +240,7 @@ impl Pool {
         loop {
             let epoch = self.wait_for_epoch(seen);
             seen = epoch;
-            if epoch % 2 == 0 {
+            if epoch.is_multiple_of(2) {
                 continue;
             }
             self.active.0.fetch_add(1, SeqCst);

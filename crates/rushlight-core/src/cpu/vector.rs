@@ -1,5 +1,8 @@
 //! Vector registers behind one trait, so that a register-blocked loop is written once for all instruction sets.
 
+// Registers of a tile are told apart by their index.
+#![allow(clippy::needless_range_loop)]
+
 use crate::cpu::isa::Isa;
 use crate::tensor::Element;
 use std::ops::{Add, Mul, Sub};

@@ -21,7 +21,7 @@ impl Numbers {
 
     /// A whole number from 0 to `limit - 1`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        ((self.next() >> 32) * limit as u64 >> 32) as usize
+        (((self.next() >> 32) * limit as u64) >> 32) as usize
     }
 
     /// A number from -1 to 1, or for integers and booleans one of a few small ones.

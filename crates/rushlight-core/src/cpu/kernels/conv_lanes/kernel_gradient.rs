@@ -5,6 +5,9 @@
 //! lane, wait in memory. The strip of the gradient is copied so that it stays in the first-level cache while all input
 //! channels and taps pass over it.
 
+// Registers of a tile are told apart by their index.
+#![allow(clippy::needless_range_loop)]
+
 use super::pass::{Axis, forward_axes};
 use super::{LANES, LanesConv, Planes};
 use crate::cpu::isa::Isa;

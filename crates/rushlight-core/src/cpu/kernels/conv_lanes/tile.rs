@@ -1,5 +1,8 @@
 //! The innermost loops of convolutions in lanes layout: some output channels × some pixels held in registers.
 
+// Registers of a tile are told apart by their index.
+#![allow(clippy::needless_range_loop)]
+
 use super::LANES;
 use crate::cpu::isa::Isa;
 use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch_far};

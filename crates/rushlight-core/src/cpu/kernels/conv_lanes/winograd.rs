@@ -5,6 +5,9 @@
 //! Networks", 2015). In lanes layout the transforms are sums of whole vectors. Rounding differs from the direct sum: the
 //! error relative to the largest output is about 1e-6.
 
+// Registers of a tile are told apart by their index.
+#![allow(clippy::needless_range_loop)]
+
 use super::tile::{self, Tile};
 use super::{LANES, LanesConv, Planes, PlanesMut};
 use crate::cpu::isa::Isa;

@@ -1,5 +1,8 @@
 //! The innermost loop of matrix products: a tile of C held in registers.
 
+// Registers of a tile are told apart by their index.
+#![allow(clippy::needless_range_loop)]
+
 use crate::cpu::isa::Isa;
 use crate::cpu::vector::{Real, Vector, VectorKernel};
 use std::marker::PhantomData;

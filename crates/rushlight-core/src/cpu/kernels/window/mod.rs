@@ -217,7 +217,7 @@ impl<T: Number> VectorKernel<f32> for Part<'_, T> {
             let places: usize = self.plan.axes.iter().map(|axis| axis.places).product();
             for place in 0..places {
                 // SAFETY: tasks write to disjoint channels of disjoint images.
-                unsafe { self.output_row(place) }.fill(T::default());
+                unsafe { &mut *self.output_row(place) }.fill(T::default());
             }
         }
         with_scratch::<T, _>(count, |best| {
@@ -243,13 +243,11 @@ impl<T: Number> Part<'_, T> {
         &items[number * self.plan.channels..][self.channels.clone()]
     }
 
-    /// # Safety
-    /// No other slice of this row may be alive.
+    /// The channels of this part in a row of the output; no slice of it lives longer than the statement that makes it.
     #[inline(always)]
-    unsafe fn output_row(&self, number: usize) -> &mut [T] {
+    fn output_row(&self, number: usize) -> *mut [T] {
         let start = number * self.plan.channels + self.channels.start;
-        // SAFETY: the output has all channels of this row; tasks have disjoint channels.
-        unsafe { std::slice::from_raw_parts_mut(self.output.wrapping_add(start), self.channels.len()) }
+        std::ptr::slice_from_raw_parts_mut(self.output.wrapping_add(start), self.channels.len())
     }
 
     #[inline(always)]
@@ -283,10 +281,11 @@ impl<T: Number> Part<'_, T> {
                     let place = (z * y_axis.places + y) * x_axis.places + x;
                     match job {
                         Job::Sum => add(best, self.row(self.first, place)),
-                        // SAFETY: the only slice of the output at this time.
-                        Job::SumGradient => unsafe {
-                            add(self.output_row(place), self.row(self.first, number))
-                        },
+                        Job::SumGradient => {
+                            // SAFETY: the output has this row; tasks have disjoint channels.
+                            let sums = unsafe { &mut *self.output_row(place) };
+                            add(sums, self.row(self.first, number));
+                        }
                         Job::Max | Job::MaxGradient | Job::MaxSelect if is_first => {
                             best.copy_from_slice(self.row(self.first, place));
                             best_places.fill(place as u32);
@@ -299,21 +298,23 @@ impl<T: Number> Part<'_, T> {
                 }
             }
         }
-        // SAFETY (both): the only slice of the output at this time, and its first channel.
+        if job == Job::SumGradient || job == Job::MaxGradient && is_first {
+            return;
+        }
+        if job == Job::MaxGradient {
+            let output = self.output.wrapping_add(self.channels.start);
+            // SAFETY: places lie within the image.
+            unsafe { add_at(output, best_places, self.row(self.second, number), self.plan.channels) };
+            return;
+        }
+        // SAFETY: the output has a row for each window; tasks have disjoint channels.
+        let output = unsafe { &mut *self.output_row(number) };
         match job {
-            Job::SumGradient => {}
-            Job::Max | Job::Sum => unsafe { self.output_row(number) }.copy_from_slice(best),
-            Job::MaxSelect if is_first => unsafe { self.output_row(number) }.fill(T::default()),
+            Job::MaxSelect if is_first => output.fill(T::default()),
             Job::MaxSelect => {
-                let source = &self.second[self.channels.start..];
-                pick(unsafe { self.output_row(number) }, best_places, source, self.plan.channels);
+                pick(output, best_places, &self.second[self.channels.start..], self.plan.channels);
             }
-            Job::MaxGradient if is_first => {}
-            Job::MaxGradient => {
-                let output = self.output.wrapping_add(self.channels.start);
-                // SAFETY: places lie within the image.
-                unsafe { add_at(output, best_places, self.row(self.second, number), self.plan.channels) };
-            }
+            _ => output.copy_from_slice(best),
         }
     }
 }
