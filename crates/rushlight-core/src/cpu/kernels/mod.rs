@@ -2,7 +2,6 @@
 
 mod axes;
 pub(crate) mod conv;
-#[allow(dead_code)]
 pub(crate) mod conv_lanes;
 pub(crate) mod dot;
 mod elementwise;

@@ -321,24 +321,28 @@ mod tests {
                         after.assert_close(&wanted, &before, 2e-6, &what);
                     };
                 let (xs, gs, vs) = (x.sample(), g.sample(), values.sample());
-                // SAFETY (all blocks): the buffers were made for these sizes.
                 for (window, kind) in [(&max, Pooling::Max), (&sum, Pooling::Sum)] {
                     let wanted = reference(window::run, window, &[&xs], &output);
-                    check(output, wanted, false, &|to| unsafe { forward(isa, &sizes, kind, x.planes(), to) });
+                    // SAFETY: the buffers were made for these sizes.
+                    let run = |to: PlanesMut| unsafe { forward(isa, &sizes, kind, x.planes(), to) };
+                    check(output, wanted, false, &run);
                 }
                 let wanted = reference(window::run_max_select, &max, &[&xs, &vs], &output);
-                let select =
-                    |to: PlanesMut| unsafe { max_select(isa, &sizes, x.planes(), values.planes(), to) };
-                check(output, wanted, false, &select);
+                // SAFETY: the buffers were made for these sizes.
+                let run = |to: PlanesMut| unsafe { max_select(isa, &sizes, x.planes(), values.planes(), to) };
+                check(output, wanted, false, &run);
                 for accumulate in [false, true] {
                     let wanted = reference(window::run_sum_gradient, &sum, &[&gs], &input);
-                    check(input, wanted, accumulate, &|to| unsafe {
-                        sum_gradient(isa, &sizes, g.planes(), to, accumulate)
-                    });
+                    // SAFETY: the buffers were made for these sizes.
+                    let run =
+                        |to: PlanesMut| unsafe { sum_gradient(isa, &sizes, g.planes(), to, accumulate) };
+                    check(input, wanted, accumulate, &run);
                     let wanted = reference(window::run_max_gradient, &max, &[&xs, &gs], &input);
-                    check(input, wanted, accumulate, &|to| unsafe {
+                    // SAFETY: the buffers were made for these sizes.
+                    let run = |to: PlanesMut| unsafe {
                         max_gradient(isa, &sizes, x.planes(), g.planes(), to, accumulate)
-                    });
+                    };
+                    check(input, wanted, accumulate, &run);
                 }
             }
         }
