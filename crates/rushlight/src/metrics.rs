@@ -44,7 +44,7 @@ impl Metric for Arc<dyn Metric> {
 }
 
 /// The mean of all values that it is given.
-#[derive(Clone, rushlight_macros::Structure)]
+#[derive(Clone, Debug, rushlight_macros::Structure)]
 pub struct Mean {
     total: Variable,
     count: Variable,
@@ -107,7 +107,7 @@ impl Default for Mean {
 ///
 /// What is right follows from the shapes, as in Keras: predictions with a last axis of size 1 are yes (above 0.5) or
 /// no; targets with one axis less, or a last axis of size 1, are class numbers; otherwise the largest target wins.
-#[derive(Clone, rushlight_macros::Structure)]
+#[derive(Clone, Debug, rushlight_macros::Structure)]
 pub struct Accuracy {
     mean: Mean,
 }

@@ -184,3 +184,54 @@ fn errors_name_the_line_and_the_layer() {
         "{error}"
     );
 }
+
+/// A model put together in `build`, when the input's shape is known.
+#[derive(Clone)]
+struct Wrapped {
+    state: LayerState,
+    inner: std::sync::Arc<std::sync::OnceLock<Model>>,
+}
+
+impl Layer for Wrapped {
+    fn state(&self) -> &LayerState {
+        &self.state
+    }
+    fn build(&self, input: &Spec) -> Result<()> {
+        let x = Input::new(&input.dims[1..]);
+        let model = Model::new(&x, &(x.apply(Dense::new(2)) * 2.0))?;
+        self.inner.set(model).ok().expect("a layer is built once");
+        Ok(())
+    }
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.inner.get().expect("built before").call(x)
+    }
+}
+
+#[test]
+fn a_model_made_inside_a_layer_keeps_its_variables() {
+    let wrapped = Wrapped { state: LayerState::new("Wrapped"), inner: Default::default() };
+    let x = Input::new([3]);
+    let model = Model::new(&x, &x.apply(&wrapped)).unwrap();
+    let variables = model.variables();
+    assert_eq!(variables.len(), 2);
+    let ones = Tensor::ones([1, 3], DType::F32);
+    variables[0].assign(&Tensor::ones([3, 2], DType::F32)).unwrap();
+    assert_eq!(model.call(&ones).to_vec::<f32>().unwrap(), [6.0, 6.0]);
+    variables[0].assign(&Tensor::zeros([3, 2], DType::F32)).unwrap();
+    assert_eq!(model.call(&ones).to_vec::<f32>().unwrap(), [0.0, 0.0]);
+}
+
+#[test]
+fn weights_are_made_in_build_only() {
+    let weight = Weight::new();
+    let error = weight.make("w", &[1], &Initializer::Ones).unwrap_err().to_string();
+    assert!(error.contains("made in the `build` of a layer"), "{error}");
+    assert!(weight.read().check().err().unwrap().to_string().contains("must be built first"));
+}
+
+#[test]
+fn what_a_densenet_says_points_at_the_users_line() {
+    let line = line!() + 1;
+    let error = densenet(&DenseNetConfig::small().input([2, 2, 3])).err().unwrap().to_string();
+    assert!(error.contains(&format!("{}:{line}, in transition2_pool", file!())), "{error}");
+}

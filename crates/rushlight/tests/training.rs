@@ -287,3 +287,97 @@ fn what_does_not_fit_is_an_error_and_trains_nothing() {
     let error = plain.fit(&rings(), Fit::epochs(1)).unwrap_err().to_string();
     assert!(error.contains("compiled first"), "{error}");
 }
+
+#[test]
+fn frozen_layers_stay_and_others_learn() {
+    let frozen = Dense::new(4).named("frozen");
+    let x = Input::new([2]);
+    let norm = BatchNormalization::new();
+    let mut model = Model::new(&x, &x.apply(&frozen).relu().apply(&norm).apply(Dense::new(2))).unwrap();
+    model.compile(Sgd::new(0.1), SparseCategoricalCrossentropy::from_logits(), ());
+    let values = |layer: &dyn Fn() -> Vec<Variable>| layer().iter().map(read).collect::<Vec<_>>();
+    let one = || Fit::epochs(1).verbose(0);
+    let (before, norm_before) = (values(&|| frozen.variables()), values(&|| norm.variables()));
+    frozen.set_trainable(false);
+    norm.set_trainable(false);
+    model.fit(&rings(), one()).unwrap();
+    assert_eq!(values(&|| frozen.variables()), before);
+    assert_eq!(values(&|| norm.variables()), norm_before);
+    frozen.set_trainable(true);
+    norm.set_trainable(true);
+    model.fit(&rings(), one()).unwrap();
+    let changed = |now: Vec<Vec<f32>>, before: &[Vec<f32>]| now.iter().zip(before).all(|(a, b)| a != b);
+    assert!(changed(values(&|| frozen.variables()), &before));
+    assert!(changed(values(&|| norm.variables()), &norm_before));
+}
+
+#[test]
+fn a_model_of_two_inputs_and_outputs_trains_on_both() {
+    let (left, right) = (Input::new([1]), Input::new([1]));
+    let sum = concat(&[&left, &right], -1).apply(Dense::new(1).named("sum"));
+    let double = left.apply(Dense::new(1).named("double"));
+    let mut model = Model::new([&left, &right], [&sum, &double]).unwrap();
+    model.compile(Adam::new(0.05), [MeanSquaredError, MeanSquaredError], ());
+    let a = Tensor::linspace(-1.0, 1.0, 70, DType::F32).reshape([70, 1]);
+    let b = a.square();
+    let all = Batch { inputs: vec![a.clone(), b.clone()], targets: vec![&a + &b, &a * 2.0] };
+    let data = Dataset::from_batch(all).unwrap().shuffle(3).batch(10);
+    let history = model.fit(&data, Fit::epochs(60).verbose(0)).unwrap();
+    assert!(history.last("loss").unwrap() < 1e-3, "{:?}", history.last("loss"));
+    // 70 rows are more than one batch of a prediction.
+    let outputs = model.predict_many([&a, &b]).unwrap();
+    close(&outputs[1].to_vec().unwrap(), &(&a * 2.0).to_vec().unwrap(), 0.2);
+    assert_eq!(outputs[0].shape().unwrap(), [70, 1]);
+    assert!(model.predict([&a, &b]).unwrap_err().to_string().contains("predict_many"));
+    let one = Dataset::from_tensors(&a, &b).unwrap();
+    assert!(model.fit(&one, Fit::epochs(1).verbose(0)).unwrap_err().to_string().contains("takes 2 input(s)"));
+}
+
+#[test]
+fn memory_is_planned_before_the_first_step() {
+    let model = mlp();
+    let bytes = model.planned_training_bytes(32).unwrap();
+    assert!(bytes > 0);
+    assert!(model.planned_training_bytes(256).unwrap() > bytes);
+    let text = model.summary_with_memory(32).unwrap().to_string();
+    assert!(text.contains("Memory of one training step of 32 examples: "), "{text}");
+    let before: Vec<Vec<f32>> = mlp().variables().iter().map(read).collect();
+    assert_eq!(model.variables().iter().map(read).collect::<Vec<_>>(), before);
+    let deferred = Model::from(Sequential::new().add(Dense::new(1)));
+    assert!(deferred.planned_training_bytes(1).unwrap_err().to_string().contains("compiled first"));
+}
+
+#[test]
+fn checkpoints_and_tables_are_written_as_training_goes_on() {
+    let folder = std::env::temp_dir().join(format!("rushlight-callbacks-{}", std::process::id()));
+    let (weights, table) = (folder.join("best.safetensors"), folder.join("history.csv"));
+    let model = mlp();
+    let options = Fit::epochs(3)
+        .verbose(0)
+        .validation(&rings())
+        .callback(ModelCheckpoint::new(&weights).best("val_accuracy"))
+        .callback(CsvLogger::new(&table));
+    let history = model.fit(&rings(), options).unwrap();
+    let text = std::fs::read_to_string(&table).unwrap();
+    assert_eq!(text, history.to_csv());
+    assert!(text.starts_with("epoch,loss,accuracy,val_loss,val_accuracy,seconds\n1,"), "{text}");
+    let best = history.get("val_accuracy").into_iter().fold(0.0, f64::max);
+    let other = mlp();
+    other.load_weights(&weights).unwrap();
+    assert_eq!(other.evaluate(&rings()).unwrap().get("accuracy"), Some(best));
+    let wrong = Fit::epochs(1).verbose(0).callback(ModelCheckpoint::new(&weights).best("val_loss"));
+    let error = model.fit(&rings(), wrong).unwrap_err().to_string();
+    assert!(error.contains("`val_loss` is not measured; there are loss, accuracy"), "{error}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn models_go_from_thread_to_thread() {
+    fn sendable<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    let model = sendable(mlp());
+    let data = sendable(rings());
+    let worker = std::thread::spawn(move || model.fit(&data, Fit::epochs(1).verbose(0)));
+    assert!(worker.join().unwrap().is_ok());
+}

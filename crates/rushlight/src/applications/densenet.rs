@@ -147,6 +147,7 @@ impl DenseNetConfig {
 ///
 /// # Errors
 /// If there are no classes.
+#[track_caller]
 pub fn densenet121(classes: usize) -> Result<Model> {
     densenet(&DenseNetConfig::imagenet([6, 12, 24, 16]).classes(classes))
 }
@@ -155,6 +156,7 @@ pub fn densenet121(classes: usize) -> Result<Model> {
 ///
 /// # Errors
 /// If there are no classes.
+#[track_caller]
 pub fn densenet169(classes: usize) -> Result<Model> {
     densenet(&DenseNetConfig::imagenet([6, 12, 32, 32]).classes(classes))
 }
@@ -163,6 +165,7 @@ pub fn densenet169(classes: usize) -> Result<Model> {
 ///
 /// # Errors
 /// If there are no classes.
+#[track_caller]
 pub fn densenet201(classes: usize) -> Result<Model> {
     densenet(&DenseNetConfig::imagenet([6, 12, 48, 32]).classes(classes))
 }
@@ -171,6 +174,7 @@ pub fn densenet201(classes: usize) -> Result<Model> {
 ///
 /// # Errors
 /// If a setting makes no sense, or if the images are too small for the number of blocks.
+#[track_caller]
 pub fn densenet(config: &DenseNetConfig) -> Result<Model> {
     config.check()?;
     let image = Input::new(config.input).dtype(config.dtype).named("image");
@@ -190,12 +194,14 @@ pub fn densenet(config: &DenseNetConfig) -> Result<Model> {
     Ok(Model::new(&image, &logits)?.named(&*config.name))
 }
 
+#[track_caller]
 fn stem(config: &DenseNetConfig, image: &Tensor) -> Tensor {
-    let conv = |size| Conv2d::new(config.first_filters, size).use_bias(false).named("stem_conv");
+    let size = if config.stem == Stem::Small { 3 } else { 7 };
+    let conv = Conv2d::new(config.first_filters, size).use_bias(false).named("stem_conv");
     match config.stem {
-        Stem::Small => image.apply(conv(3).padding(Padding::Same)),
+        Stem::Small => image.apply(conv.padding(Padding::Same)),
         Stem::Large => {
-            let x = image.apply(ZeroPadding2d::new(3).named("stem_pad")).apply(conv(7).strides(2));
+            let x = image.apply(ZeroPadding2d::new(3).named("stem_pad")).apply(conv.strides(2));
             norm_relu("stem", &x)
                 .apply(ZeroPadding2d::new(1).named("stem_pool_pad"))
                 .apply(MaxPooling2d::new(3).strides(2).named("stem_pool"))
@@ -203,16 +209,21 @@ fn stem(config: &DenseNetConfig, image: &Tensor) -> Tensor {
     }
 }
 
+#[track_caller]
 fn norm_relu(name: &str, x: &Tensor) -> Tensor {
     x.apply(BatchNormalization::new().named(format!("{name}_norm")))
         .apply(ReLU::new().named(format!("{name}_relu")))
 }
 
+/// A convolution that keeps the image's size.
+#[track_caller]
+fn conv(filters: usize, size: usize, name: String) -> Conv2d {
+    Conv2d::new(filters, size).padding(Padding::Same).use_bias(false).named(name)
+}
+
 /// `concat([x, H(x)])`, where `H` adds `growth` channels.
+#[track_caller]
 fn dense_layer(config: &DenseNetConfig, name: &str, x: &Tensor) -> Tensor {
-    let conv = |filters, size, name: String| {
-        Conv2d::new(filters, size).padding(Padding::Same).use_bias(false).named(name)
-    };
     let mut y = x.clone();
     if config.bottleneck {
         let squeeze = format!("{name}_squeeze");
@@ -226,6 +237,7 @@ fn dense_layer(config: &DenseNetConfig, name: &str, x: &Tensor) -> Tensor {
 }
 
 /// Fewer channels, and half the height and width, on the way from one block to the next.
+#[track_caller]
 fn transition(config: &DenseNetConfig, name: &str, x: &Tensor) -> Tensor {
     let channels = x.shape().ok().and_then(|dims| dims.last().copied()).unwrap_or(0);
     let filters = (channels as f64 * config.compression).floor() as usize;

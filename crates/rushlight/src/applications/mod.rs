@@ -41,6 +41,7 @@ pub fn config_by_name(name: &str) -> Result<DenseNetConfig> {
 ///
 /// # Errors
 /// If there is none of that name; the message lists the names.
+#[track_caller]
 pub fn by_name(name: &str) -> Result<Model> {
     densenet(&config_by_name(name)?.named(name))
 }

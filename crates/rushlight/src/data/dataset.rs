@@ -3,6 +3,7 @@
 use crate::data::random::Random;
 use crate::data::{Augmentation, DataError, ImageSet, Normalization};
 use rushlight_core::{Error, ErrorKind, Result, Tensor};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -24,7 +25,7 @@ pub trait Source: Send + Sync + 'static {
 }
 
 /// Some examples: what goes into a model, and what should come out. The first axis of each tensor is the batch.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Batch {
     /// One tensor for each input of the model.
     pub inputs: Vec<Tensor>,
@@ -219,6 +220,12 @@ impl Dataset {
             Ok(handle) => Batches(Origin::Thread { receiver, worker: Some(handle) }),
             Err(error) => Batches(Origin::Here(Box::new(std::iter::once(Err(error.into()))))),
         }
+    }
+}
+
+impl fmt::Debug for Dataset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Dataset({} examples in batches of {})", self.len(), self.batch_size())
     }
 }
 

@@ -59,7 +59,7 @@ pub mod activations {
 }
 
 /// An activation function as a layer.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Activation {
     state: LayerState,
     function: activations::Function,
@@ -84,7 +84,7 @@ impl Layer for Activation {
 }
 
 /// `max(x, 0)` as a layer.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ReLU {
     state: LayerState,
 }
@@ -115,7 +115,7 @@ impl Layer for ReLU {
 }
 
 /// `exp(x) / Σ exp(x)` over an axis, as a layer.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Softmax {
     state: LayerState,
     axis: isize,

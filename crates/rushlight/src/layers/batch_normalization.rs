@@ -15,7 +15,7 @@ use rushlight_core::{Error, ErrorKind, Result, Spec, Tensor};
 /// `[channels]`.
 ///
 /// Source: Ioffe and Szegedy, Batch Normalization, 2015; defaults (ε 10⁻³, momentum 0.99) are Keras's.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct BatchNormalization {
     state: LayerState,
     axis: isize,

@@ -1,10 +1,11 @@
 //! Calling a layer: building it, keeping track of where one is, recording it in a model.
 
+use crate::layers::Layer;
 use crate::layers::mode::training;
-use crate::layers::{Layer, state};
+use crate::layers::state::{self, Stage};
 use rushlight_core::trace::Composite;
 use rushlight_core::trace::model::record_composite;
-use rushlight_core::{DType, Tensor, eagerly, scope};
+use rushlight_core::{Tensor, eagerly, scope};
 use std::sync::Arc;
 
 /// What a layer can be called on: a tensor, a model's input, or several of them.
@@ -110,26 +111,30 @@ pub(crate) fn run<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tenso
     }
     let state = layer.state();
     let outer = state::active();
-    if let Some(outer) = &outer {
+    if let Some((outer, _)) = &outer {
         outer.adopt(state);
     }
+    let stage = match outer {
+        Some((_, Stage::Trying)) => Stage::Trying,
+        _ => Stage::Computing,
+    };
     let name = state.name();
     scope(&name, Some(state.made_at()), || {
         if let Err(error) = state.build_once(inputs, |specs| layer.build_many(specs)) {
             return vec![Tensor::carry(error)];
         }
-        if outer.is_none() && inputs.iter().any(|input| input.is_of_model()) {
+        if matches!(stage, Stage::Computing) && inputs.iter().any(|input| input.is_of_model()) {
             record(layer, name.clone(), inputs)
         } else {
-            compute(layer, inputs)
+            compute(layer, inputs, stage)
         }
     })
 }
 
 #[track_caller]
-fn compute<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tensor> {
+fn compute<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor], stage: Stage) -> Vec<Tensor> {
     let state = layer.state();
-    let outputs = state.enter(DType::F32, || layer.forward_many(inputs));
+    let outputs = state.enter(stage, || layer.forward_many(inputs));
     state.note_outputs(&outputs);
     outputs
 }
@@ -137,7 +142,7 @@ fn compute<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tensor> {
 /// Finds out the outputs' shapes by running the layer on the model's symbols, then records the call as one node.
 #[track_caller]
 fn record<L: Layer + ?Sized>(layer: &L, name: Arc<str>, inputs: &[&Tensor]) -> Vec<Tensor> {
-    let tried = training(false, || eagerly(|| compute(layer, inputs)));
+    let tried = training(false, || eagerly(|| compute(layer, inputs, Stage::Trying)));
     if let Some(faulty) = tried.iter().find(|output| output.error().is_some()) {
         return vec![faulty.clone(); tried.len()];
     }

@@ -24,7 +24,7 @@ pub type Conv3d = Conv<3>;
 /// assert_eq!(y.shape()?, [1, 5, 5, 8]);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Conv<const N: usize> {
     state: LayerState,
     filters: usize,

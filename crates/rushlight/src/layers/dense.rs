@@ -16,7 +16,7 @@ use rushlight_core::{Error, ErrorKind, Result, Spec, Tensor};
 /// assert_eq!(y.shape()?, [2, 3]);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Dense {
     state: LayerState,
     units: usize,

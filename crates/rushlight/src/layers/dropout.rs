@@ -9,7 +9,7 @@ use rushlight_core::{DType, Error, ErrorKind, Tensor, eagerly, where_};
 ///
 /// Each layer has a generator of its own, seeded from the thread's default one. Source: Srivastava et al., Dropout,
 /// 2014.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Dropout {
     state: LayerState,
     rate: f64,

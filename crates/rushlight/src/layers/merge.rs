@@ -4,7 +4,7 @@ use crate::layers::{Layer, LayerState};
 use rushlight_core::{Error, ErrorKind, Tensor, concat};
 
 /// Joins its inputs along an axis: `concat([a, b], axis)`; all other axes agree.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Concatenate {
     state: LayerState,
     axis: isize,
@@ -43,7 +43,7 @@ impl Layer for Concatenate {
 }
 
 /// The sum of its inputs, which broadcast to each other.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Add {
     state: LayerState,
 }

@@ -9,7 +9,7 @@ macro_rules! pooling_layers {
         ///
         /// # Shapes
         /// `[batch, spatial…, channels] → [batch, spatial'…, channels]`, sizes as [`Padding`] says.
-        #[derive(Clone)]
+        #[derive(Clone, Debug)]
         pub struct $name {
             state: LayerState,
             options: PoolOptions,
@@ -69,7 +69,7 @@ macro_rules! global_pooling_layers {
         ///
         /// # Shapes
         /// `[batch, spatial…, channels] → [batch, channels]`
-        #[derive(Clone)]
+        #[derive(Clone, Debug)]
         pub struct $name {
             state: LayerState,
         }

@@ -4,7 +4,7 @@ use crate::layers::{Layer, LayerState};
 use rushlight_core::{Error, ErrorKind, Tensor};
 
 /// All axes behind the batch axis become one: `[batch, a, b, …] → [batch, a·b·…]`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Flatten {
     state: LayerState,
 }
@@ -41,7 +41,7 @@ impl Layer for Flatten {
 }
 
 /// The same elements of each example in another shape: `[batch, …] → [batch, dims…]`; one size may be -1.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Reshape {
     state: LayerState,
     dims: Vec<isize>,
@@ -87,7 +87,7 @@ impl Layer for Reshape {
 }
 
 /// Rows and columns of zeros around images: `[batch, height, width, channels]`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ZeroPadding2d {
     state: LayerState,
     rows: (usize, usize),
@@ -120,7 +120,7 @@ impl Layer for ZeroPadding2d {
 }
 
 /// Passes its input on; a place to name, or to keep free.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     state: LayerState,
 }

@@ -5,6 +5,7 @@ use rushlight_core::trace::{Flat, Key, scope_path};
 use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Structure, Tensor, Variable, eagerly};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -48,8 +49,17 @@ thread_local! {
 
 struct Frame {
     state: LayerState,
-    /// Of the weights that the layer makes now.
-    dtype: DType,
+    stage: Stage,
+}
+
+/// What a layer is doing.
+#[derive(Clone, Copy)]
+pub(crate) enum Stage {
+    /// Making weights of this dtype. A model put together meanwhile is recorded as anywhere else.
+    Building(DType),
+    Computing,
+    /// Computing on a model's symbols to find out shapes: nothing is recorded of the layers inside.
+    Trying,
 }
 
 impl LayerState {
@@ -188,7 +198,7 @@ impl LayerState {
         let specs = inputs.iter().map(|input| input.spec().cloned()).collect::<Result<Vec<Spec>>>()?;
         let dtype =
             specs.first().map(|spec| spec.dtype).filter(|dtype| dtype.is_float()).unwrap_or(DType::F32);
-        let built = self.enter(dtype, || eagerly(|| build(&specs)));
+        let built = self.enter(Stage::Building(dtype), || eagerly(|| build(&specs)));
         match built {
             Ok(()) => self.0.built.store(true, Ordering::Release),
             Err(_) => self.lock().weights.clear(),
@@ -197,14 +207,20 @@ impl LayerState {
     }
 
     /// Runs `body` as a part of this layer: layers called inside belong to it.
-    pub(crate) fn enter<R>(&self, dtype: DType, body: impl FnOnce() -> R) -> R {
-        ACTIVE.with_borrow_mut(|active| active.push(Frame { state: self.clone(), dtype }));
+    pub(crate) fn enter<R>(&self, stage: Stage, body: impl FnOnce() -> R) -> R {
+        ACTIVE.with_borrow_mut(|active| active.push(Frame { state: self.clone(), stage }));
         let _leave = Leave;
         body()
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.0.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for LayerState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} `{}`", self.0.class, self.name())
     }
 }
 
@@ -216,9 +232,9 @@ impl Drop for Leave {
     }
 }
 
-/// The layer that is being built or computed on this thread, the innermost one.
-pub(crate) fn active() -> Option<LayerState> {
-    ACTIVE.with_borrow(|active| active.last().map(|frame| frame.state.clone()))
+/// The layer that is being built or computed on this thread, the innermost one, and what it is doing.
+pub(crate) fn active() -> Option<(LayerState, Stage)> {
+    ACTIVE.with_borrow(|active| active.last().map(|frame| (frame.state.clone(), frame.stage)))
 }
 
 /// Starts the counting of layer names (`dense`, `dense_1`, …) on this thread anew.
@@ -252,7 +268,7 @@ pub(crate) fn snake_case(class: &str) -> String {
 }
 
 /// A slot for a variable of a layer: empty until the layer is built. Clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Weight(Arc<RwLock<Option<Variable>>>);
 
 impl Weight {
@@ -287,13 +303,13 @@ impl Weight {
     ) -> Result<()> {
         let frame = ACTIVE.with_borrow(|active| {
             let frozen = active.iter().any(|frame| !frame.state.is_trainable());
-            active.last().map(|frame| (frame.state.clone(), frame.dtype, frozen))
+            active.last().map(|frame| (frame.state.clone(), frame.stage, frozen))
         });
-        let Some((state, dtype, frozen)) = frame else {
+        let Some((state, Stage::Building(dtype), frozen)) = frame else {
             return Err(Error::new(
                 ErrorKind::Value,
                 "Weight::make",
-                "a layer must be building: call it in `build`",
+                "weights are made in the `build` of a layer, which its first call runs",
             ));
         };
         let path = scope_path().unwrap_or_else(|| state.name());

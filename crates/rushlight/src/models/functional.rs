@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 /// assert_eq!(model.call([&ones, &ones]).shape()?, [3, 1]);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Input {
     state: LayerState,
     spec: Spec,

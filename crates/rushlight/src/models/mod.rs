@@ -15,6 +15,7 @@ use crate::training::Compiled;
 use functional::Functional;
 use rushlight_core::trace::Recordings;
 use rushlight_core::{Result, Spec, Tensor};
+use std::fmt;
 use std::sync::Arc;
 
 /// A layer with everything to train, run, describe and save it.
@@ -73,6 +74,12 @@ impl Model {
 
     pub(crate) fn functional(&self) -> Option<&Functional> {
         self.functional.as_ref()
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Model({:?}, {} variables)", self.state(), self.variables().len())
     }
 }
 

@@ -4,6 +4,7 @@ use crate::layers::{Layer, LayerState};
 use crate::models::functional::Functional;
 use crate::models::{Input, Model};
 use rushlight_core::{Result, Tensor};
+use std::fmt;
 use std::sync::Arc;
 
 /// Layers one after the other: a layer, and with [`Sequential::model`] a model.
@@ -46,6 +47,13 @@ impl Sequential {
             x = layer.call(&x);
         }
         Ok(Model::from_functional(Functional::with_state(self.state.clone(), &[&input], &[&x])?))
+    }
+}
+
+impl fmt::Debug for Sequential {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layers: Vec<&LayerState> = self.layers.iter().map(|layer| layer.state()).collect();
+        formatter.debug_tuple("Sequential").field(&self.state).field(&layers).finish()
     }
 }
 

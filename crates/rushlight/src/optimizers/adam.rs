@@ -10,7 +10,7 @@ use rushlight_core::{Result, Tensor, Variable};
 /// With weight decay `λ` each step begins with `w ← w - η·λ·w`: that is AdamW ([`Adam::w`]).
 ///
 /// Sources: Kingma and Ba, 2014; Loshchilov and Hutter, 2017.
-#[derive(Clone, rushlight_macros::Structure)]
+#[derive(Clone, Debug, rushlight_macros::Structure)]
 pub struct Adam {
     state: OptimizerState,
     beta_1: f64,

@@ -7,7 +7,7 @@ use rushlight_core::{Result, Tensor, Variable};
 ///
 /// `w ← w - η·g`; with momentum `v ← μ·v - η·g`, `w ← w + v`; with Nesterov's `w ← w + μ·v - η·g`. With weight decay
 /// `λ` each step begins with `w ← w - η·λ·w`.
-#[derive(Clone, rushlight_macros::Structure)]
+#[derive(Clone, Debug, rushlight_macros::Structure)]
 pub struct Sgd {
     state: OptimizerState,
     momentum: f64,

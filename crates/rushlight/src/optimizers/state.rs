@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Learning rate, number of steps, and the slots (momenta and the like) of each variable, all of them variables.
 ///
 /// Clones share all of it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct OptimizerState {
     learning_rate: Variable,
     iterations: Variable,
@@ -16,7 +16,7 @@ pub struct OptimizerState {
     slots: Arc<Mutex<Slots>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Slots {
     of_variable: HashMap<(u64, &'static str), Variable>,
     in_order: Vec<Variable>,
