@@ -26,7 +26,7 @@ impl Program {
         let lowered = lower(&graph);
         if debug_level() >= 2 {
             let (steps, bytes) = (lowered.steps.len(), lowered.arena_bytes);
-            eprintln!("program {}: {steps} steps, {bytes} bytes of temporary memory", graph.name());
+            eprintln!("program {}: {steps} steps, {bytes} bytes of temporary memory", graph.name);
             lowered.steps.iter().for_each(|step| eprintln!("  {step}"));
         }
         Program { lowered, assigned, arena: Mutex::new(None) }

@@ -4,11 +4,13 @@
 //! pure functions only. Program order between reads and assignments was resolved while recording.
 
 mod build;
+#[cfg(test)]
 mod evaluate;
 mod print;
 mod verify;
 
 pub(crate) use build::from_recording;
+#[cfg(test)]
 pub(crate) use evaluate::evaluate;
 pub(crate) use verify::verify;
 
@@ -175,16 +177,6 @@ impl Graph {
         self.nodes.len()
     }
 
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-
-    /// Name of the function that was recorded.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// How often each value is read by nodes, results and assignments.
     pub(crate) fn use_counts(&self) -> Vec<SmallVec<[u32; 1]>> {
         let mut counts: Vec<SmallVec<[u32; 1]>> =
@@ -193,18 +185,6 @@ impl Graph {
         self.nodes.iter().flat_map(|node| &node.inputs).for_each(|&id| count(id));
         self.roots().for_each(&mut count);
         counts
-    }
-}
-
-impl Kind {
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Kind::Input(_) => "input",
-            Kind::Variable(_) => "variable",
-            Kind::Constant(_) => "constant",
-            Kind::Op(op) => op.name(),
-            Kind::Fused(_) => "fused",
-        }
     }
 }
 

@@ -340,7 +340,7 @@ pub(crate) fn gradient_take_along_set(axis: usize, context: &Context, g: &Tensor
     let Some(spec) = updates.known_spec() else { return none(3) };
     // Each update writes its own number; those that read their number back are the ones that stayed.
     let number = apply(Op::Iota(Iota { dims: spec.dims.clone(), axis, dtype: DType::I32 }), &[]);
-    let ground = Tensor::full(&dims_of(&context.inputs[0]), -1.0, DType::I32);
+    let ground = Tensor::full(dims_of(&context.inputs[0]), -1.0, DType::I32);
     let stayed = take(&put(&ground, &number)).equal(&number);
     let zero = updates.zeros_like();
     smallvec![

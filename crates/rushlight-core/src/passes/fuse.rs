@@ -6,7 +6,7 @@
 use crate::graph::{Fused, FusedOp, Graph, Inputs, Kind, Node, Operand, Rewriter, ValueId};
 use crate::ops::Op;
 use crate::ops::reduce::Reduction;
-use crate::tensor::{Axes, DType, Dims};
+use crate::tensor::{Axes, Dims};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 

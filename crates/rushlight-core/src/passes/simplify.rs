@@ -108,7 +108,7 @@ fn widen_later(
     for &input in inputs {
         let (Op::Broadcast(_), from) = rewriter.op_of(input)? else { return None };
         let from_dims = rewriter.spec(from[0]).dims.clone();
-        if from_dims.len() > 0 {
+        if !from_dims.is_empty() {
             match &dims {
                 Some(known) if *known != from_dims => return None,
                 _ => dims = Some(from_dims),

@@ -38,7 +38,7 @@ pub fn divide(left: usize, right: usize) -> Option<usize> {
     if denominator == 0 || numerator % denominator != 0 || (is_open(right) && !is_open(left)) {
         return None;
     }
-    Some(numerator / denominator | if is_open(left) && !is_open(right) { OPEN } else { 0 })
+    Some((numerator / denominator) | if is_open(left) && !is_open(right) { OPEN } else { 0 })
 }
 
 /// Number of elements; 1 for a scalar.

@@ -314,13 +314,6 @@ pub(crate) fn variable_read(variable: &Variable, value: &Tensor) {
     });
 }
 
-/// Whether a tape on this thread would see an op on these tensors.
-pub(crate) fn is_watched(inputs: &[&Tensor]) -> bool {
-    let mut watched = false;
-    active_tapes(|notes| watched |= notes.sees(inputs));
-    watched
-}
-
 /// Whether any tape is active on this thread.
 pub(crate) fn is_active() -> bool {
     ACTIVE.get() > 0

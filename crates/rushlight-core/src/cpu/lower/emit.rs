@@ -21,7 +21,6 @@ pub(crate) struct Lowered {
     pub(crate) temporaries: Vec<usize>,
     pub(crate) arena_bytes: usize,
     pub(crate) constants: Vec<Value>,
-    pub(crate) inputs: Vec<Spec>,
     pub(crate) outputs: Vec<Spec>,
 }
 
@@ -454,7 +453,6 @@ impl<'a> Emitter<'a> {
         Lowered {
             temporaries,
             arena_bytes,
-            inputs: specs(&self.graph.inputs),
             outputs: specs(&self.graph.outputs),
             steps: self.steps,
             constants: self.constants,

@@ -85,7 +85,7 @@ pub(super) fn fused_runs_in_lanes(graph: &Graph, layouts: &Layouts, index: usize
 }
 
 fn fits(spec: &Spec) -> bool {
-    spec.rank() == 4 && spec.dims[0] > 0 && spec.dims[0] % LANES == 0
+    spec.rank() == 4 && spec.dims[0] > 0 && spec.dims[0].is_multiple_of(LANES)
 }
 
 /// Whether a node can work in lanes as well as in strides.
