@@ -46,7 +46,7 @@ fn comparison(trained: &Trained) -> Result<String, Failure> {
         return Ok(String::new());
     };
     let (images, labels) = (&batch.inputs[0], &batch.targets[0]);
-    let size = batch.len()?;
+    let size = batch.size()?;
     let time = |mode| measure(&trained.config, images, labels, mode, TIMED_STEPS);
     let (eager, graph) = (time(Mode::Eager)?.train_step_ms, time(Mode::Graph)?.train_step_ms);
     let row = |name: &str, ms: f64| {

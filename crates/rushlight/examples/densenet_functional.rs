@@ -29,7 +29,7 @@ fn model() -> Result<Model> {
     }
     let features =
         x.apply(BatchNormalization::new().momentum(0.9)).relu().apply(GlobalAveragePooling2d::new());
-    Model::new(&image, &features.apply(Dense::new(10)))
+    Model::new(&image, features.apply(Dense::new(10)))
 }
 
 fn main() -> Result<()> {

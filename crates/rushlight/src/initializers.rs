@@ -45,9 +45,11 @@ pub enum Initializer {
     Custom(Custom),
 }
 
+type Make = dyn Fn(&Spec) -> Result<Tensor> + Send + Sync;
+
 /// A function from shape and dtype to first values.
 #[derive(Clone)]
-pub struct Custom(Arc<dyn Fn(&Spec) -> Result<Tensor> + Send + Sync>);
+pub struct Custom(Arc<Make>);
 
 impl fmt::Debug for Custom {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

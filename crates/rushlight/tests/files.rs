@@ -113,7 +113,7 @@ fn every_dtype_survives() {
         let make = || {
             let keep = Keep { state: LayerState::new("Keep"), value: Weight::new() };
             let x = Input::new([3]).dtype(dtype);
-            Model::new(&x, &keep.call(&x)).unwrap()
+            Model::new(&x, keep.call(&x)).unwrap()
         };
         let (a, b) = (make(), make());
         let value = |model: &Model| model.variables()[0].read().cast(DType::F64).to_vec::<f64>().unwrap();

@@ -61,7 +61,7 @@ fn convolutional() -> Result<Model> {
     let x = Conv2d::new(6, 3).padding(Same).call(&image).apply(BatchNormalization::new()).relu();
     let y = Conv2d::new(4, 3).padding(Same).call(&x);
     let x = concat(&[&x, &y], -1).apply(MaxPooling2d::new(2)).apply(Dropout::new(0.25));
-    Model::new(&image, &x.apply(GlobalAveragePooling2d::new()).apply(Dense::new(5)))
+    Model::new(&image, x.apply(GlobalAveragePooling2d::new()).apply(Dense::new(5)))
 }
 
 /// Losses of ten steps, then the weights.

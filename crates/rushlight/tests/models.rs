@@ -50,7 +50,7 @@ fn the_summary_names_layers_shapes_and_connections() {
     let x = Conv2d::new(4, 3).padding(Same).call(&image);
     let y = BatchNormalization::new().call(&x).relu();
     let z = Concatenate::new().call([&x, &y]);
-    let model = Model::new(&image, &z.apply(Flatten::new()).apply(Dense::new(2))).unwrap().named("net");
+    let model = Model::new(&image, z.apply(Flatten::new()).apply(Dense::new(2))).unwrap().named("net");
     let expected = "\
 Model: net
 ┌──────────────────────────────────────────┬──────────────────┬────────────┬─────────────────────┐
@@ -103,7 +103,7 @@ fn a_shared_layer_is_one_layer_and_a_model_is_a_layer() {
     rushlight::layers::reset_names();
     let shared = Dense::new(4).named("shared");
     let (a, b) = (Input::new([4]), Input::new([4]));
-    let inner = Model::new(&a, &shared.call(&shared.call(&a))).unwrap().named("inner");
+    let inner = Model::new(&a, shared.call(shared.call(&a))).unwrap().named("inner");
     assert_eq!(inner.variables().len(), 2);
     let outer = Model::new([&a, &b], [inner.call(&a) + inner.call(&b), shared.call(&b)]).unwrap();
     assert_eq!(outer.variables().len(), 2);
@@ -147,7 +147,7 @@ fn a_layer_of_ones_own_needs_no_registration() {
     rushlight::layers::reset_names();
     let x = Input::new([3]);
     let grow = Grow::new(2);
-    let model = Model::new(&x, &x.apply(&grow).apply(Grow::new(4))).unwrap();
+    let model = Model::new(&x, x.apply(&grow).apply(Grow::new(4))).unwrap();
     let names: Vec<String> = model.variables().iter().map(|variable| variable.name().to_string()).collect();
     assert_eq!(names[..3], ["grow/factor", "grow/dense/kernel", "grow/dense/bias"]);
     assert_eq!(names[3..], ["grow_1/factor", "grow_1/dense_1/kernel", "grow_1/dense_1/bias"]);
@@ -155,7 +155,7 @@ fn a_layer_of_ones_own_needs_no_registration() {
     assert_eq!(model.variables()[1].shape(), [3, 2]);
     // The same layers eagerly: inference of the built layer, by hand.
     grow.variables()[1].assign(&Tensor::from([[1.0f32, 0.0], [0.0, 1.0], [1.0, 1.0]])).unwrap();
-    let y = grow.call(&Tensor::from([[1.0f32, -1.0, 2.0]]));
+    let y = grow.call(Tensor::from([[1.0f32, -1.0, 2.0]]));
     assert_eq!(y.to_vec::<f32>().unwrap(), [1.0, -1.0, 2.0, 9.0, 6.0]);
 }
 
@@ -171,14 +171,14 @@ fn errors_name_the_line_and_the_layer() {
 
     let model =
         Sequential::new().add(Flatten::new()).add(Dense::new(3)).model([4, 4, 3]).unwrap().named("net");
-    let error = model.call(&Tensor::zeros([2, 4, 4, 1], DType::F32)).check().err().unwrap().to_string();
+    let error = model.call(Tensor::zeros([2, 4, 4, 1], DType::F32)).check().err().unwrap().to_string();
     assert!(error.contains("must be f32[batch, 4, 4, 3]: got [2, 4, 4, 1]"), "{error}");
     assert!(error.ends_with("in net)"), "{error}");
 
     let line = line!() + 1;
     let dense = Dense::new(3);
-    dense.call(&Tensor::zeros([2, 4], DType::F32)).check().unwrap();
-    let error = dense.call(&Tensor::zeros([2, 5], DType::F32)).check().err().unwrap().to_string();
+    dense.call(Tensor::zeros([2, 4], DType::F32)).check().unwrap();
+    let error = dense.call(Tensor::zeros([2, 5], DType::F32)).check().err().unwrap().to_string();
     assert!(
         error.contains("[matmul] the last axis") && error.contains(&format!("{}:{line}", file!())),
         "{error}"
@@ -199,7 +199,7 @@ impl Layer for Wrapped {
     fn build(&self, input: &Spec) -> Result<()> {
         let x = Input::new(&input.dims[1..]);
         let model = Model::new(&x, &(x.apply(Dense::new(2)) * 2.0))?;
-        self.inner.set(model).ok().expect("a layer is built once");
+        self.inner.set(model).expect("a layer is built once");
         Ok(())
     }
     fn forward(&self, x: &Tensor) -> Tensor {
@@ -211,7 +211,7 @@ impl Layer for Wrapped {
 fn a_model_made_inside_a_layer_keeps_its_variables() {
     let wrapped = Wrapped { state: LayerState::new("Wrapped"), inner: Default::default() };
     let x = Input::new([3]);
-    let model = Model::new(&x, &x.apply(&wrapped)).unwrap();
+    let model = Model::new(&x, x.apply(&wrapped)).unwrap();
     let variables = model.variables();
     assert_eq!(variables.len(), 2);
     let ones = Tensor::ones([1, 3], DType::F32);

@@ -293,7 +293,7 @@ fn frozen_layers_stay_and_others_learn() {
     let frozen = Dense::new(4).named("frozen");
     let x = Input::new([2]);
     let norm = BatchNormalization::new();
-    let mut model = Model::new(&x, &x.apply(&frozen).relu().apply(&norm).apply(Dense::new(2))).unwrap();
+    let mut model = Model::new(&x, x.apply(&frozen).relu().apply(&norm).apply(Dense::new(2))).unwrap();
     model.compile(Sgd::new(0.1), SparseCategoricalCrossentropy::from_logits(), ());
     let values = |layer: &dyn Fn() -> Vec<Variable>| layer().iter().map(read).collect::<Vec<_>>();
     let one = || Fit::epochs(1).verbose(0);

@@ -58,7 +58,7 @@ impl Golden<'_> {
                 layers = layers.add(Dense::new(units).activation(activations::Relu));
             }
             let image = Input::new(input).dtype(self.dtype);
-            Model::new(&image, &layers.add(Dense::new(size(&net["classes"]))).call(&image)).unwrap()
+            Model::new(&image, layers.add(Dense::new(size(&net["classes"]))).call(&image)).unwrap()
         } else {
             let config = DenseNetConfig {
                 input: input.try_into().unwrap(),

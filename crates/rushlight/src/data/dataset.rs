@@ -43,7 +43,7 @@ impl Batch {
     ///
     /// # Errors
     /// If a tensor carries an error, has no batch axis, or if two have different numbers of examples.
-    pub fn len(&self) -> Result<usize> {
+    pub fn size(&self) -> Result<usize> {
         let mut sizes = Vec::new();
         for tensor in self.inputs.iter().chain(&self.targets) {
             sizes.push(tensor.shape()?.first().copied());
@@ -69,7 +69,7 @@ type Map = Arc<dyn Fn(Batch) -> Result<Batch> + Send + Sync>;
 /// use rushlight::prelude::*;
 /// let x = Tensor::arange(10, DType::F32).reshape([10, 1]);
 /// let data = Dataset::from_tensors(&x, &(&x * 2.0))?.shuffle(7).batch(4);
-/// let sizes: Vec<usize> = data.epoch(0).map(|batch| batch?.len()).collect::<Result<_>>()?;
+/// let sizes: Vec<usize> = data.epoch(0).map(|batch| batch?.size()).collect::<Result<_>>()?;
 /// assert_eq!(sizes, [4, 4, 2]);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
@@ -114,7 +114,7 @@ impl Dataset {
     /// As [`Dataset::from_tensors`].
     #[track_caller]
     pub fn from_batch(all: Batch) -> Result<Dataset> {
-        let count = all.len()?;
+        let count = all.size()?;
         if all.inputs.iter().chain(&all.targets).any(Tensor::is_symbolic) {
             let rule =
                 "the tensors of a data set must be values, not symbols of a model or a recorded function";
@@ -279,7 +279,7 @@ impl Iterator for Here {
             batch = batch.and_then(|batch| change(batch));
         }
         // What goes on to training is values: an error that a tensor carries surfaces here, once.
-        let checked = batch.and_then(|batch| batch.len().map(|_| batch));
+        let checked = batch.and_then(|batch| batch.size().map(|_| batch));
         if checked.is_err() {
             self.next = usize::MAX;
         }

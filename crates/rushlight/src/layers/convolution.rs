@@ -137,7 +137,8 @@ impl<const N: usize> Layer for Conv<N> {
             return error(format!("the kernel's size must be one number, or {N} of them"));
         };
         let channels = input.dims[N + 1];
-        if self.groups == 0 || channels % self.groups != 0 || self.filters % self.groups != 0 {
+        let divides = |count: usize| count.is_multiple_of(self.groups);
+        if self.groups == 0 || !divides(channels) || !divides(self.filters) {
             let (filters, groups) = (self.filters, self.groups);
             return error(format!("channels and {filters} filters must divide into {groups} groups"));
         }

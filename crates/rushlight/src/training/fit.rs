@@ -193,7 +193,7 @@ impl Model {
     pub fn predict_many(&self, inputs: impl Inputs) -> Result<Vec<Tensor>> {
         const ROWS: usize = 64;
         let all = Batch { inputs: inputs.tensors().into_iter().cloned().collect(), targets: Vec::new() };
-        let count = all.len()?;
+        let count = all.size()?;
         let mut parts: Vec<Vec<Tensor>> = Vec::new();
         for start in (0..count).step_by(ROWS).chain((count == 0).then_some(0)) {
             let stop = count.min(start + ROWS);
@@ -215,7 +215,7 @@ impl Model {
         let inputs = inputs.to_vec();
         inputs.flatten(arguments.argument("inputs"));
         training(false, || {
-            self.prediction.call(&arguments, |mut symbols| Ok(self.call_many(&symbols.owned(inputs.clone()))))
+            self.prediction.call(&arguments, |mut symbols| Ok(self.call_many(symbols.owned(inputs.clone()))))
         })
     }
 
@@ -358,7 +358,7 @@ impl Run<'_> {
                 variables = self.model.trainable_variables();
             }
             self.compiled.train(self.model, &variables, &batch)?;
-            seen += batch.len()?;
+            seen += batch.size()?;
             self.step += 1;
             if progress.is_due() {
                 progress.show(seen, &self.compiled.logs("")?);
