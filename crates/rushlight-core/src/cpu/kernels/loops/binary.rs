@@ -87,7 +87,6 @@ macro_rules! functions {
                     $(Binary::$name => {
                         Some(by_scalars!(scalars, A, B => compile::<Loop2<$name, A, B>>(isa)))
                     })*
-                    #[allow(unreachable_patterns)]
                     _ => None,
                 }
             }
