@@ -1,6 +1,6 @@
 //! What a call of a recorded function costs besides its work: run with `--release`.
 
-use rushlight_core::{DType, Structure, Tensor, Variable};
+use rushlight_core::{DType, Tensor, Variable};
 use rushlight_macros::{Structure, function};
 use std::hint::black_box;
 use std::time::Instant;

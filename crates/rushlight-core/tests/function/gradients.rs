@@ -8,11 +8,14 @@ use rushlight_core::{
 };
 use rushlight_macros::{Structure, function};
 
+/// The elements of several vectors.
+type Vectors = Vec<Vec<f32>>;
+
 /// Calls a function of a vector recorded and eagerly.
-fn both_ways(body: impl Fn(&Tensor) -> Result<Vec<Tensor>>) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+fn both_ways(body: impl Fn(&Tensor) -> Result<Vec<Tensor>>) -> Result<(Vectors, Vectors)> {
     let recorded = closure("recorded", body);
     let x = vector(&[0.5, -1.25, 2.0]);
-    let call = || -> Result<Vec<Vec<f32>>> { Ok(recorded.call(&x)?.iter().map(elements).collect()) };
+    let call = || -> Result<Vectors> { Ok(recorded.call(&x)?.iter().map(elements).collect()) };
     let eager = run_functions_eagerly(call)?;
     let first = call()?;
     assert_eq!(first, call()?);

@@ -108,7 +108,7 @@ impl Net {
             }
         }
         let twice = Twice(self.bias.clone()).value();
-        let parts = vec![self.bias.clone(), twice];
+        let parts = [self.bias.clone(), twice];
         self.weight.assign(&(self.weight.read() + &parts[1]))?;
         Ok(x)
     }
@@ -314,7 +314,7 @@ fn return_and_question_mark_leave_the_body() -> Result<()> {
     }
     let (y, factor) = early(&vector(&[1.0]), true)?;
     assert_eq!((elements(&y), factor), (vec![2.0], 2));
-    let error = early(&vector(&[1.0]), false).err().expect("one axis is not two");
+    let error = early(&vector(&[1.0]), false).expect_err("one axis is not two");
     assert!(error.to_string().starts_with("[dims] the tensor must have 2 axes: got [1]"), "{error}");
     assert_eq!(times(early), 1);
     Ok(())

@@ -37,10 +37,7 @@ fn each_change_of_the_signature_is_explained() -> Result<()> {
         scaled(x, factor, twice, name).check()?;
         assert_eq!(times(scaled), before + 1, "it should not have been recorded anew");
         let text = explain(scaled);
-        let line = text
-            .lines()
-            .filter(|line| line.contains("because") && !line.contains("was recorded"))
-            .next_back();
+        let line = text.lines().rfind(|line| line.contains("because") && !line.contains("was recorded"));
         let line = line.unwrap_or_default().trim().trim_start_matches("because ");
         Ok(line.split(" (crates").next().unwrap_or_default().to_string())
     };

@@ -14,6 +14,7 @@ fn check(part: Tensor, dims: &[usize], elements: &[i32]) {
 }
 
 #[test]
+#[expect(clippy::reversed_empty_ranges, reason = "a negative end counts from the back, as in NumPy")]
 fn numbers_ranges_and_axes() {
     let x = counted(&[2, 3, 4]);
     check(x.i(1), &[3, 4], &[12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23]);

@@ -18,6 +18,7 @@ fn integers(dims: &[usize]) -> Tensor {
 }
 
 /// Faulty calls, by family.
+#[expect(clippy::reversed_empty_ranges, clippy::eq_op, reason = "the calls are to be faulty")]
 fn faulty() -> Vec<Tensor> {
     let x = zeros(&[64, 32]);
     let image = zeros(&[8, 28, 28, 3]);
@@ -109,7 +110,7 @@ fn faulty() -> Vec<Tensor> {
         x.slice_axis(3, 0, 1),
         x.slice_with(&[0], &[1], &[1]),
         x.pad(&[(1, 1)]),
-        x.pad_with(&[(1, 1), (0, 0)], &zeros(&[2])),
+        x.pad_with(&[(1, 1), (0, 0)], zeros(&[2])),
         x.repeat(2, 2),
         x.roll(1, 5),
         zeros(&[3]).tril(0),

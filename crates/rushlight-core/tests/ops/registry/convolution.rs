@@ -79,7 +79,8 @@ fn transposed(cases: &mut Vec<Case>) {
 }
 
 fn pools(cases: &mut Vec<Case>) {
-    let paddings: [(&str, fn(usize) -> Padding); 3] =
+    type Choice = fn(usize) -> Padding;
+    let paddings: [(&str, Choice); 3] =
         [("valid", |_| Valid), ("same", |_| Same), ("explicit", |axes| Explicit(vec![(1, 0); axes]))];
     for (kind, padding) in paddings {
         for stride in [1, 2, 3] {

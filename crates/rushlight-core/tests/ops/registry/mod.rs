@@ -22,10 +22,8 @@ pub struct Case {
     /// Floats are `f64`; where a gradient is checked they lie away from kinks and ties.
     pub inputs: Vec<Tensor>,
     pub run: Run,
-    /// Whether gradients are checked.
+    /// Whether gradients are checked, and gradients of gradients.
     pub differentiable: bool,
-    /// Whether gradients of gradients are checked.
-    pub twice: bool,
 }
 
 impl Case {
@@ -45,18 +43,12 @@ impl Case {
         inputs: Vec<Tensor>,
         run: impl Fn(&[Tensor]) -> Vec<Tensor> + Send + Sync + 'static,
     ) -> Case {
-        Case { op, kind: kind.into(), inputs, run: Box::new(run), differentiable: true, twice: true }
+        Case { op, kind: kind.into(), inputs, run: Box::new(run), differentiable: true }
     }
 
     /// Results that are integers, `bool` or constant almost everywhere.
     pub fn without_gradient(mut self) -> Case {
-        (self.differentiable, self.twice) = (false, false);
-        self
-    }
-
-    /// The first derivative only.
-    pub fn once(mut self) -> Case {
-        self.twice = false;
+        self.differentiable = false;
         self
     }
 

@@ -15,19 +15,19 @@ macro_rules! reductions {
     )*};
 }
 
-trait AsIs {
-    fn as_is(self) -> Self;
+trait Unchanged {
+    fn unchanged(self) -> Self;
 }
 
-impl AsIs for Case {
-    fn as_is(self) -> Case {
+impl Unchanged for Case {
+    fn unchanged(self) -> Case {
         self
     }
 }
 
 pub fn add(cases: &mut Vec<Case>) {
-    reductions!(cases, uniform(20, &[2, 3, 4], 0.5, 2.0), as_is: sum sum_keepdims, mean mean_keepdims, prod prod_keepdims);
-    reductions!(cases, distinct(21, &[2, 3, 4]), as_is: max max_keepdims, min min_keepdims);
+    reductions!(cases, uniform(20, &[2, 3, 4], 0.5, 2.0), unchanged: sum sum_keepdims, mean mean_keepdims, prod prod_keepdims);
+    reductions!(cases, distinct(21, &[2, 3, 4]), unchanged: max max_keepdims, min min_keepdims);
     reductions!(cases, bools(&[2, 3, 4]), without_gradient: any any_keepdims, all all_keepdims);
     let x = || vec![uniform(22, &[2, 3, 4], -1.0, 1.0)];
     cases.push(Case::new("variance", "last", x(), |x| x[0].variance(-1)));
