@@ -2,6 +2,7 @@
 
 pub mod applications;
 pub mod callbacks;
+pub mod config;
 pub mod data;
 pub mod files;
 pub mod initializers;
