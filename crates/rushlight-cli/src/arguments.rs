@@ -41,6 +41,10 @@ pub(crate) enum Command {
     /// A training step is forward, softmax cross-entropy, backward and SGD with momentum 0.9, on one random batch that
     /// stays in memory; inference is forward alone. Times are medians after warm-up.
     Bench(BenchOptions),
+    /// Tell where the time of a training step goes: by kernel and by layer
+    ///
+    /// Rates count the operations of the direct computation and each operand once. Times are means over the steps.
+    Profile(ProfileOptions),
 }
 
 impl Default for Command {
@@ -167,6 +171,30 @@ pub(crate) struct BenchOptions {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `rushlight profile`.
+#[derive(Args)]
+pub(crate) struct ProfileOptions {
+    /// The model
+    #[arg(value_parser = model_name())]
+    pub(crate) model: String,
+
+    /// Images in a batch
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "64")]
+    pub(crate) batch_size: usize,
+
+    /// Profile the forward pass alone
+    #[arg(long)]
+    pub(crate) inference: bool,
+
+    /// Profiled calls
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "10")]
+    pub(crate) steps: usize,
+
+    /// Rows of each table
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "20")]
+    pub(crate) top: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

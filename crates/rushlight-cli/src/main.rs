@@ -10,6 +10,7 @@ mod failure;
 mod images;
 mod interrupt;
 mod places;
+mod profile;
 mod run;
 mod schedule;
 mod step;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
             Command::Train(options) => train::run(&options),
             Command::Summary(options) => summary::run(&options),
             Command::Bench(options) => bench::run(&options, started),
+            Command::Profile(options) => profile::run(&options),
         }
     });
     match done {

@@ -2,6 +2,7 @@
 
 use rushlight::applications::{DenseNetConfig, densenet};
 use rushlight::prelude::*;
+use rushlight::profile::{Profile, profile};
 use rushlight::run_functions_eagerly;
 use std::time::{Duration, Instant};
 
@@ -32,13 +33,7 @@ pub(crate) fn measure(
     steps: usize,
 ) -> Result<Measured> {
     let model = densenet(config)?;
-    let variables = model.trainable_variables();
-    let (optimizer, loss) = (Sgd::new(0.1).momentum(0.9), SparseCategoricalCrossentropy::from_logits());
-    let train = rushlight::trace::function("training_step", |x: &Tensor, y: &Tensor| -> Result<Tensor> {
-        let (value, gradients) = value_and_grad(|| loss.mean(y, &model.call(x)), &variables)?;
-        optimizer.apply(&gradients, &variables)?;
-        Ok(value)
-    });
+    let train = rushlight::trace::function("training_step", training_step(&model));
     let infer = rushlight::trace::function("inference", |x: &Tensor| model.call(x));
 
     let mut first_step = None;
@@ -61,6 +56,37 @@ pub(crate) fn measure(
         compile: train.recordings().compile_time(),
         planned_bytes: train.recordings().planned_bytes(),
     })
+}
+
+/// What one training step does.
+fn training_step(model: &Model) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor> {
+    let variables = model.trainable_variables();
+    let (optimizer, loss) = (Sgd::new(0.1).momentum(0.9), SparseCategoricalCrossentropy::from_logits());
+    move |x, y| {
+        let (value, gradients) = value_and_grad(|| loss.mean(y, &model.call(x)), &variables)?;
+        optimizer.apply(&gradients, &variables)?;
+        Ok(value)
+    }
+}
+
+/// Profiles so many training steps, or inferences, after warm-up.
+pub(crate) fn profiled(
+    config: &DenseNetConfig,
+    images: &Tensor,
+    labels: &Tensor,
+    inference: bool,
+    steps: usize,
+) -> Result<Profile> {
+    let model = densenet(config)?;
+    let train = rushlight::trace::function("training_step", training_step(&model));
+    let infer = rushlight::trace::function("inference", |x: &Tensor| model.call(x));
+    let call = || match inference {
+        true => training(false, || infer.call(images)).check().map(drop),
+        false => training(true, || train.call2(images, labels))?.check().map(drop),
+    };
+    (0..WARM_UP).try_for_each(|_| call())?;
+    let (done, profile) = profile(|| (0..steps).try_for_each(|_| call()));
+    done.map(|()| profile)
 }
 
 /// The median of so many calls after the first few.

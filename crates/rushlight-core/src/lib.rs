@@ -4,6 +4,7 @@ pub mod cpu;
 mod graph;
 pub mod ops;
 mod passes;
+pub mod profile;
 pub mod tensor;
 pub mod trace;
 

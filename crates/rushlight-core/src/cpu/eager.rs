@@ -3,7 +3,8 @@
 use crate::cpu::buffer::{Buffer, ViewMut};
 use crate::cpu::kernels;
 use crate::ops::{Op, Specs};
-use crate::tensor::{Spec, Value};
+use crate::profile::{self, Described};
+use crate::tensor::{Dims, Spec, Value};
 use smallvec::SmallVec;
 
 /// Runs an op whose shapes have been checked.
@@ -19,9 +20,25 @@ pub(crate) fn execute(op: &Op, inputs: &[&Value], outputs: Specs) -> SmallVec<[V
         // SAFETY: each buffer was made for its output and is borrowed by this view alone.
         .map(|(buffer, spec)| unsafe { ViewMut::new(buffer.as_mut_ptr(), spec.dtype, spec.dims.clone()) })
         .collect();
-    kernels::run(op, &views, &mut targets);
+    if profile::is_active() {
+        profile::timed(None, || describe(op, inputs, &outputs), || kernels::run(op, &views, &mut targets));
+    } else {
+        kernels::run(op, &views, &mut targets);
+    }
     drop(targets);
     buffers.into_iter().zip(outputs).map(|(buffer, spec)| Value::contiguous(buffer, spec)).collect()
+}
+
+fn describe(op: &Op, inputs: &[&Value], outputs: &Specs) -> Described {
+    let dims: Vec<Dims> = inputs.iter().map(|value| value.spec.dims.clone()).collect();
+    let results: Vec<Dims> = outputs.iter().map(|spec| spec.dims.clone()).collect();
+    let bytes: usize = inputs.iter().map(|value| &value.spec).chain(outputs).map(Spec::bytes).sum();
+    Described {
+        kernel: op.name().to_string(),
+        flops: op.flops(&dims, &results),
+        bytes: bytes as u64,
+        outputs: outputs.to_vec(),
+    }
 }
 
 /// The result of an op that only looks differently at the same memory.

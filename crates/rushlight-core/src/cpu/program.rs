@@ -5,12 +5,15 @@ use crate::cpu::contiguous;
 use crate::cpu::lower::{Lowered, lower};
 use crate::cpu::steps::Memory;
 use crate::graph::Graph;
+use crate::profile;
 use crate::tensor::{Inner, Result, Tensor, Value};
 use crate::trace::{Variable, debug_level};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// A graph made ready to run.
 pub(crate) struct Program {
+    name: Arc<str>,
     lowered: Lowered,
     /// Which variables are assigned.
     assigned: Vec<bool>,
@@ -29,7 +32,7 @@ impl Program {
             eprintln!("program {}: {steps} steps, {bytes} bytes of temporary memory", graph.name);
             lowered.steps.iter().for_each(|step| eprintln!("  {step}"));
         }
-        Program { lowered, assigned, arena: Mutex::new(None) }
+        Program { name: graph.name, lowered, assigned, arena: Mutex::new(None) }
     }
 
     /// Runs on the arguments and the current values of the variables, assigns variables, returns the results.
@@ -59,9 +62,18 @@ impl Program {
             arena: arena.as_mut_ptr(),
             temporaries,
         };
-        for step in steps {
-            // SAFETY: arena, results and assigned variables are held exclusively; the rest is only read.
-            unsafe { step.run(&memory) };
+        if profile::is_active() {
+            let start = Instant::now();
+            for step in steps {
+                // SAFETY: as below.
+                profile::timed(Some(&step.origin), || step.describe(), || unsafe { step.run(&memory) });
+            }
+            profile::graph_done(&self.name, start, *arena_bytes);
+        } else {
+            for step in steps {
+                // SAFETY: arena, results and assigned variables are held exclusively; the rest is only read.
+                unsafe { step.run(&memory) };
+            }
         }
         let values =
             results.into_iter().zip(outputs).map(|(buffer, spec)| Value::contiguous(buffer, spec.clone()));

@@ -10,6 +10,8 @@ use crate::cpu::lower::copy_strides;
 use crate::cpu::lower::place::{Layout, Place, Storage};
 use crate::graph::Origin;
 use crate::ops::Op;
+use crate::profile::Described;
+use crate::tensor::Spec;
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -38,14 +40,7 @@ impl fmt::Display for Step {
     /// One line of a listing: what runs, on what, for whom.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let places = |places: &[Place]| places.iter().map(Place::to_string).collect::<Vec<_>>().join(", ");
-        let name = match &self.work {
-            Work::Kernel(op) | Work::LanesWindow(op, _) => op.name(),
-            Work::Loop(_) => "loop",
-            Work::Copy => "copy",
-            Work::LanesConvolution(_) => "conv in lanes",
-            Work::LanesInputGradient(_) => "conv input gradient in lanes",
-            Work::LanesKernelGradient(_) => "conv kernel gradient in lanes",
-        };
+        let name = self.work.name();
         write!(formatter, "{name}: {} → {}", places(&self.inputs), places(&self.outputs))?;
         match &self.origin.path {
             Some(path) => write!(formatter, "  # {path}"),
@@ -96,7 +91,48 @@ impl Memory<'_> {
     }
 }
 
+impl Work {
+    /// What runs, for listings and profiles.
+    fn name(&self) -> String {
+        match self {
+            Work::Kernel(op) => op.name().to_string(),
+            Work::LanesWindow(op, _) => format!("{} in lanes", op.name()),
+            Work::Loop(fused) => format!("loop: {}", fused.ops().join(" ")),
+            Work::Copy => "copy".to_string(),
+            Work::LanesConvolution(sizes) => format!("conv {sizes} in lanes"),
+            Work::LanesInputGradient(sizes) => format!("conv {sizes} input gradient in lanes"),
+            Work::LanesKernelGradient(sizes) => format!("conv {sizes} kernel gradient in lanes"),
+        }
+    }
+
+    /// Floating-point operations, where they are many.
+    fn flops(&self, inputs: &[Place], outputs: &[Place]) -> u64 {
+        match self {
+            Work::Kernel(op) => {
+                let dims = |places: &[Place]| places.iter().map(|place| place.dims.clone()).collect::<Vec<_>>();
+                op.flops(&dims(inputs), &dims(outputs))
+            }
+            Work::LanesConvolution(sizes)
+            | Work::LanesInputGradient(sizes)
+            | Work::LanesKernelGradient(sizes) => sizes.flops(),
+            Work::Loop(fused) => fused.points() as u64 * fused.ops().len() as u64,
+            Work::LanesWindow(..) | Work::Copy => 0,
+        }
+    }
+}
+
 impl Step {
+    pub(crate) fn describe(&self) -> Described {
+        let bytes = |place: &Place| (place.dims.iter().product::<usize>() * place.dtype.size()) as u64;
+        let spec = |place: &Place| Spec { dims: place.dims.clone(), dtype: place.dtype };
+        Described {
+            kernel: self.work.name(),
+            flops: self.work.flops(&self.inputs, &self.outputs),
+            bytes: self.inputs.iter().chain(&self.outputs).map(bytes).sum(),
+            outputs: self.outputs.iter().map(spec).collect(),
+        }
+    }
+
     /// Runs the step.
     ///
     /// # Safety

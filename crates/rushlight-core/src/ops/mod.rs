@@ -270,3 +270,31 @@ impl Op {
         }
     }
 }
+
+impl Op {
+    /// Floating-point operations: multiplications and additions of products, one for each element of anything else.
+    pub(crate) fn flops(&self, inputs: &[Dims], outputs: &[Dims]) -> u64 {
+        let count = |dims: &[usize]| dims.iter().product::<usize>();
+        let operations = match self {
+            // Every multiplication meets one element of each operand.
+            Op::Dot(dot) => {
+                let axis = inputs[0].len() - if dot.transpose_left { 2 } else { 1 };
+                2 * count(&outputs[0]) * inputs[0][axis]
+            },
+            Op::Convolution(_) => 2 * count(&outputs[0]) * taps(&inputs[1]),
+            Op::ConvolutionInputGradient(..) => 2 * count(&inputs[0]) * taps(&inputs[1]),
+            Op::ConvolutionKernelGradient(..) => 2 * count(&inputs[1]) * taps(&outputs[0]),
+            Op::Reduce(_) | Op::ArgReduce(_) | Op::Window(_) => count(&inputs[0]),
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cumulative(_) => {
+                count(&outputs[0])
+            }
+            _ => 0,
+        };
+        operations as u64
+    }
+}
+
+/// Products that make one element of a convolution by a kernel `[spatial…, channels, filters]`.
+fn taps(kernel: &[usize]) -> usize {
+    kernel[..kernel.len() - 1].iter().product()
+}

@@ -14,6 +14,7 @@ mod winograd;
 
 use crate::cpu::isa::Isa;
 use crate::ops::convolution::Convolution;
+use std::fmt;
 use winograd::Winograd;
 
 /// Images side by side.
@@ -65,12 +66,26 @@ impl LanesConv {
         })
     }
 
+    /// Multiplications and additions of the direct computation, padding included.
+    pub(crate) fn flops(&self) -> u64 {
+        let points = self.blocks * LANES * self.out_height * self.out_width * self.out_channels;
+        2 * (points * self.in_channels * self.kernel[0] * self.kernel[1]) as u64
+    }
+
     fn input_size(&self) -> [usize; 2] {
         [self.height, self.width]
     }
 
     fn output_size(&self) -> [usize; 2] {
         [self.out_height, self.out_width]
+    }
+}
+
+impl fmt::Display for LanesConv {
+    /// The size of the kernel, and how it is computed if not directly.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = if winograd::suits(self) { " winograd" } else { "" };
+        write!(formatter, "{}×{}{method}", self.kernel[0], self.kernel[1])
     }
 }
 

@@ -90,4 +90,10 @@ impl LoopDescription {
             Register::Instruction(instruction) => self.inputs.len() + instruction,
         }
     }
+
+    /// The names of the ops, those that reduce last.
+    fn names(&self) -> Vec<&'static str> {
+        let instructions = self.instructions.iter().map(|instruction| instruction.op.name());
+        instructions.chain(self.reductions.iter().map(|reduced| reduced.kind.name())).collect()
+    }
 }

@@ -108,6 +108,8 @@ pub(crate) struct FusedLoop {
     /// Bytes of the accumulators of all parts.
     pub(super) accumulators: usize,
     pub(super) empty: bool,
+    /// What is computed, for listings and profiles.
+    names: Vec<&'static str>,
 }
 
 /// The dtype that values are reduced in.
@@ -185,7 +187,18 @@ impl FusedLoop {
             operands,
             split,
             empty,
+            names: description.names(),
         }
+    }
+
+    /// The names of the ops, those that reduce last.
+    pub(crate) fn ops(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// Points of the iteration space.
+    pub(crate) fn points(&self) -> usize {
+        self.described.0.iter().product()
     }
 }
 
