@@ -75,10 +75,8 @@ impl Table {
             rows.push(sum(others, &format!("({} more)", others.len())));
         }
         rows.push(total.clone());
-        let mut text = format!(
-            "{:>10} {:>6} {:>7} {:>8} {:>7}  {first}\n",
-            "time", "share", "calls", "GFLOP/s", "GB/s"
-        );
+        let mut text =
+            format!("{:>10} {:>6} {:>7} {:>8} {:>7}  {first}\n", "time", "share", "calls", "GFLOP/s", "GB/s");
         for row in &rows {
             text += &format!(
                 "{:>10} {:>5.1}% {:>7.0} {:>8.1} {:>7.1}  {}\n",

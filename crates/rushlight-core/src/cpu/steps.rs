@@ -109,7 +109,8 @@ impl Work {
     fn flops(&self, inputs: &[Place], outputs: &[Place]) -> u64 {
         match self {
             Work::Kernel(op) => {
-                let dims = |places: &[Place]| places.iter().map(|place| place.dims.clone()).collect::<Vec<_>>();
+                let dims =
+                    |places: &[Place]| places.iter().map(|place| place.dims.clone()).collect::<Vec<_>>();
                 op.flops(&dims(inputs), &dims(outputs))
             }
             Work::LanesConvolution(sizes)

@@ -280,7 +280,7 @@ impl Op {
             Op::Dot(dot) => {
                 let axis = inputs[0].len() - if dot.transpose_left { 2 } else { 1 };
                 2 * count(&outputs[0]) * inputs[0][axis]
-            },
+            }
             Op::Convolution(_) => 2 * count(&outputs[0]) * taps(&inputs[1]),
             Op::ConvolutionInputGradient(..) => 2 * count(&inputs[0]) * taps(&inputs[1]),
             Op::ConvolutionKernelGradient(..) => 2 * count(&inputs[1]) * taps(&outputs[0]),
