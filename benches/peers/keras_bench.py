@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times Keras on TensorFlow: forward + softmax cross-entropy + backward + SGD with momentum 0.9, on one resident random batch.
+"""Times Keras on TensorFlow: forward + softmax cross-entropy + backward + SGD, on one resident random batch.
 
 usage: keras_bench.py <net> [--batch-size 64] [--jit | --eager]      (default: a TensorFlow graph)
 """
@@ -21,7 +21,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from keras_nets import densenet, trainable_parameters  # noqa: E402
+from keras_nets import build  # noqa: E402
 from nets import NETS  # noqa: E402
 
 
@@ -30,19 +30,18 @@ def main():
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     net = NETS[options.net]
     keras.utils.set_random_seed(0)
-    model = densenet(net)
-    assert trainable_parameters(model) == net["parameters"]
+    model = build(net)
     model.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.optimizers.SGD(0.1, momentum=net["momentum"]), keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=options.jit, run_eagerly=options.eager,
     )
     rng = np.random.default_rng(0)
-    images = tf.constant(rng.standard_normal((options.batch_size, *net["input_shape"]), np.float32))
+    inputs = tf.constant(rng.standard_normal((options.batch_size, *net["input_shape"]), np.float32))
     labels = tf.constant(rng.integers(0, net["classes"], options.batch_size).astype(np.int32))
 
     # Keras's own step functions on resident tensors, without the data adapter around them
-    train_function = wrapped(lambda: model.train_step((images, labels)))
-    infer_function = wrapped(lambda: model(images, training=False))
+    train_function = wrapped(lambda: model.train_step((inputs, labels)))
+    infer_function = wrapped(lambda: model(inputs, training=False))
     mode = "jit" if options.jit else "eager" if options.eager else "graph"
     report(
         "keras-tensorflow", mode, options, {"keras": keras.__version__, "tensorflow": tf.__version__},

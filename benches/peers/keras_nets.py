@@ -1,11 +1,20 @@
-"""DenseNet in Keras's functional API, from the numbers in nets.py."""
+"""The nets in Keras's functional API, from the numbers in nets.py."""
+
+import math
 
 import keras
 from keras import layers
 
 
+def build(net):
+    """A model that gives logits."""
+    model = {"densenet": densenet, "vgg": vgg, "resnet": resnet, "mlp": mlp}[net["kind"]](net)
+    assert trainable_parameters(model) == net["parameters"]
+    return model
+
+
 def densenet(net):
-    """A model that gives logits. Every layer has a name that says where it is; weights come in the order of their making."""
+    """Every layer has a name that says where it is; weights come in the order of their making."""
 
     def normalized(x, name):
         return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_norm")(x))
@@ -36,5 +45,43 @@ def densenet(net):
     return keras.Model(image, layers.Dense(net["classes"], name="classes")(x))
 
 
+def vgg(net):
+    image = x = layers.Input(net["input_shape"])
+    for filters in net["blocks"]:
+        for count in filters:
+            x = layers.Conv2D(count, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D(2)(x)
+    x = layers.Flatten()(x)
+    for units in net["dense"]:
+        x = layers.Dense(units, activation="relu")(x)
+    return keras.Model(image, layers.Dense(net["classes"])(x))
+
+
+def resnet(net):
+    def convolution(x, filters, size, stride):
+        x = layers.Conv2D(filters, size, strides=stride, padding="same", use_bias=False)(x)
+        return layers.BatchNormalization()(x)
+
+    image = layers.Input(net["input_shape"])
+    channels = net["stages"][0][0]
+    x = layers.ReLU()(convolution(image, channels, 3, 1))
+    for stage, (filters, blocks) in enumerate(net["stages"]):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            y = layers.ReLU()(convolution(x, filters, 3, stride))
+            y = convolution(y, filters, 3, 1)
+            shortcut = x if stride == 1 and channels == filters else convolution(x, filters, 1, stride)
+            x, channels = layers.ReLU()(layers.Add()([y, shortcut])), filters
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(net["classes"])(x))
+
+
+def mlp(net):
+    features = x = layers.Input(net["input_shape"])
+    for units in net["hidden"]:
+        x = layers.Dense(units, activation="relu")(x)
+    return keras.Model(features, layers.Dense(net["classes"])(x))
+
+
 def trainable_parameters(model):
-    return sum(int(w.value.shape.num_elements()) for w in model.trainable_weights)
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)

@@ -1,24 +1,30 @@
 """The nets of the comparison, as numbers: what each framework's builder is given.
 
-`layers` counts the dense layers of each block; `bottleneck` puts a 1×1 convolution to 4·growth before each 3×3 one.
-`parameters` is the number of trainable ones, which the builders are held to.
+`kind` says which builder. Of a DenseNet, `layers` counts the dense layers of each block; `bottleneck` puts a 1×1
+convolution to 4·growth before each 3×3 one. A `vgg` has 3×3 convolutions with ReLU of so many filters in `blocks`, 2×2
+max pooling behind each block, then `dense` layers. A `resnet` has `stages` of (filters, blocks of two 3×3
+convolutions), the later ones halve the image. An `mlp` has `hidden` layers with ReLU. All end in logits.
+`parameters` is the number of trainable ones, which the builders are held to; `momentum` that of SGD.
 """
 
+CIFAR = {"input_shape": [32, 32, 3], "classes": 10, "momentum": 0.9}
+DENSENET = CIFAR | {"kind": "densenet", "stem": "cifar", "growth": 12, "bottleneck": False, "compression": 1.0}
+
 NETS = {
-    "small": {
-        "input_shape": [32, 32, 3], "stem": "cifar", "first_filters": 24, "layers": [4, 4, 4], "growth": 12,
-        "bottleneck": False, "compression": 0.5, "classes": 10, "parameters": 76_810,
+    "small": DENSENET | {"first_filters": 24, "layers": [4, 4, 4], "compression": 0.5, "parameters": 76_810},
+    "densenet-40-12": DENSENET | {"first_filters": 16, "layers": [12, 12, 12], "parameters": 1_019_722},
+    "densenet-bc-100-12": DENSENET | {
+        "first_filters": 24, "layers": [16, 16, 16], "bottleneck": True, "compression": 0.5, "parameters": 769_162,
     },
-    "densenet-40-12": {
-        "input_shape": [32, 32, 3], "stem": "cifar", "first_filters": 16, "layers": [12, 12, 12], "growth": 12,
-        "bottleneck": False, "compression": 1.0, "classes": 10, "parameters": 1_019_722,
-    },
-    "densenet-bc-100-12": {
-        "input_shape": [32, 32, 3], "stem": "cifar", "first_filters": 24, "layers": [16, 16, 16], "growth": 12,
-        "bottleneck": True, "compression": 0.5, "classes": 10, "parameters": 769_162,
-    },
-    "densenet-121": {
+    "densenet-121": DENSENET | {
         "input_shape": [224, 224, 3], "stem": "imagenet", "first_filters": 64, "layers": [6, 12, 24, 16], "growth": 32,
         "bottleneck": True, "compression": 0.5, "classes": 1000, "parameters": 7_978_856,
     },
+    "vgg-32": CIFAR | {"kind": "vgg", "blocks": [[64, 64], [128, 128], [256, 256]], "dense": [256], "parameters": 2_196_810},
+    "resnet-18": CIFAR | {"kind": "resnet", "stages": [(64, 2), (128, 2), (256, 2), (512, 2)], "parameters": 11_173_962},
+    "mlp-784-512-512-10": {
+        "kind": "mlp", "input_shape": [784], "hidden": [512, 512], "classes": 10, "momentum": 0.9, "parameters": 669_706,
+    },
+    "mlp-784-128-10": {"kind": "mlp", "input_shape": [784], "hidden": [128], "classes": 10, "momentum": 0.0, "parameters": 101_770},
+    "mlp-16-16-4": {"kind": "mlp", "input_shape": [16], "hidden": [16], "classes": 4, "momentum": 0.0, "parameters": 340},
 }

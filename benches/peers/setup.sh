@@ -7,9 +7,9 @@ set -euo pipefail
 python3 -m venv "$1"
 pip="$1/bin/pip"
 "$pip" install -q ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
-"$pip" install -q tensorflow-cpu keras numpy scipy safetensors
+"$pip" install -q tensorflow-cpu keras jax onnx onnxruntime numpy scipy safetensors
 "$1/bin/python" - <<'PYTHON'
 import importlib.metadata as metadata
-for package in ("torch", "tensorflow-cpu", "keras", "numpy", "scipy", "safetensors"):
+for package in ("torch", "tensorflow-cpu", "keras", "jax", "onnxruntime", "numpy", "scipy", "safetensors"):
     print(package, metadata.version(package))
 PYTHON

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Times PyTorch, channels_last: forward + softmax cross-entropy + backward + SGD with momentum 0.9, on one resident random batch.
+"""Times PyTorch, channels_last: forward + softmax cross-entropy + backward + SGD, on one resident random batch.
 
-usage: torch_bench.py <net> [--batch-size 64] [--compile]            (default: eager)
+usage: torch_bench.py <net> [--batch-size 64] [--compile | --compile-step]            (default: eager)
 """
 
 import os
@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 
 from timing import arguments, report  # noqa: E402
 
-options = arguments({"compile": "torch.compile of the model"})
+options = arguments({"compile": "torch.compile of the model", "compile-step": "the whole train step compiled (nets without state)"})
 os.environ["OMP_NUM_THREADS"] = str(options.threads)
 
 import torch  # noqa: E402
@@ -43,7 +43,11 @@ def normalized(channels):
 
 def densenet(net):
     channels = net["first_filters"]
-    parts = [nn.Conv2d(net["input_shape"][-1], channels, 3, padding=1, bias=False)]
+    if net["stem"] == "imagenet":
+        parts = [nn.Conv2d(net["input_shape"][-1], channels, 7, stride=2, padding=3, bias=False)]
+        parts += normalized(channels) + [nn.MaxPool2d(3, stride=2, padding=1)]
+    else:
+        parts = [nn.Conv2d(net["input_shape"][-1], channels, 3, padding=1, bias=False)]
     for b, count in enumerate(net["layers"]):
         for _ in range(count):
             parts.append(DenseLayer(channels, net["growth"], net["bottleneck"]))
@@ -56,33 +60,125 @@ def densenet(net):
     return nn.Sequential(*parts)
 
 
+def vgg(net):
+    channels, side, parts = net["input_shape"][-1], net["input_shape"][0], []
+    for filters in net["blocks"]:
+        for count in filters:
+            parts += [nn.Conv2d(channels, count, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = count
+        parts.append(nn.MaxPool2d(2))
+        side //= 2
+    return nn.Sequential(*parts, nn.Flatten(), *dense_layers(channels * side * side, net["dense"], net["classes"]))
+
+
+class Residual(nn.Module):
+    def __init__(self, channels, filters, stride):
+        super().__init__()
+        self.path = nn.Sequential(
+            nn.Conv2d(channels, filters, 3, stride, padding=1, bias=False), *normalized(filters),
+            nn.Conv2d(filters, filters, 3, padding=1, bias=False), normalized(filters)[0],
+        )
+        same = stride == 1 and channels == filters
+        self.shortcut = nn.Identity() if same else nn.Sequential(
+            nn.Conv2d(channels, filters, 1, stride, bias=False), normalized(filters)[0],
+        )
+
+    def forward(self, x):
+        return F.relu(self.path(x) + self.shortcut(x), inplace=True)
+
+
+def resnet(net):
+    channels = net["stages"][0][0]
+    parts = [nn.Conv2d(net["input_shape"][-1], channels, 3, padding=1, bias=False), *normalized(channels)]
+    for stage, (filters, blocks) in enumerate(net["stages"]):
+        for block in range(blocks):
+            parts.append(Residual(channels, filters, 2 if stage > 0 and block == 0 else 1))
+            channels = filters
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, net["classes"]))
+
+
+def dense_layers(features, hidden, classes):
+    parts = []
+    for units in hidden:
+        parts += [nn.Linear(features, units), nn.ReLU(inplace=True)]
+        features = units
+    return [*parts, nn.Linear(features, classes)]
+
+
+def mlp(net):
+    return nn.Sequential(*dense_layers(*net["input_shape"], net["hidden"], net["classes"]))
+
+
+def build(net):
+    model = {"densenet": densenet, "vgg": vgg, "resnet": resnet, "mlp": mlp}[net["kind"]](net)
+    assert sum(p.numel() for p in model.parameters()) == net["parameters"]
+    return model
+
+
+def random_inputs(net, batch_size):
+    if len(net["input_shape"]) == 1:
+        return torch.randn(batch_size, *net["input_shape"])
+    height, width, channels = net["input_shape"]
+    return torch.randn(batch_size, channels, height, width).contiguous(memory_format=torch.channels_last)
+
+
+def whole_step(model, inputs, labels, momentum):
+    """Gradients and update as one function of all weights, compiled whole."""
+    weights = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    velocities = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+
+    @torch.compile
+    def step(weights, velocities, inputs, labels):
+        def loss_of(weights):
+            return F.cross_entropy(torch.func.functional_call(model, weights, (inputs,)), labels)
+
+        gradients, loss = torch.func.grad_and_value(loss_of)(weights)
+        for name, gradient in gradients.items():
+            if momentum:
+                velocities[name].mul_(momentum).add_(gradient)
+                gradient = velocities[name]
+            weights[name].sub_(0.1 * gradient)
+        return loss
+
+    return lambda: step(weights, velocities, inputs, labels).item()
+
+
 def main():
     torch.set_num_threads(options.threads)
     torch.set_num_interop_threads(1)
     torch.manual_seed(0)
     net = NETS[options.net]
-    model = densenet(net).to(memory_format=torch.channels_last)
-    assert sum(p.numel() for p in model.parameters()) == net["parameters"]
-    height, width, channels = net["input_shape"]
-    images = torch.randn(options.batch_size, channels, height, width).contiguous(memory_format=torch.channels_last)
+    model = build(net).to(memory_format=torch.channels_last)
+    inputs = random_inputs(net, options.batch_size)
     labels = torch.randint(0, net["classes"], (options.batch_size,))
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=net["momentum"])
     run = torch.compile(model) if options.compile else model
 
     def train():
-        model.train()
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(run(images), labels)
+        loss = F.cross_entropy(run(inputs), labels)
         loss.backward()
         optimizer.step()
         return loss.item()
 
     def infer():
-        model.eval()
         with torch.inference_mode():
-            return run(images).numpy()
+            return run(inputs).numpy()
 
-    report("torch", "compile" if options.compile else "eager", options, {"torch": torch.__version__}, train, infer)
+    versions = {"torch": torch.__version__}
+    if options.compile_step:
+        report("torch", "compile-step", options, versions, whole_step(model, inputs, labels, net["momentum"]), None)
+        return
+    report("torch", "compile" if options.compile else "eager", options, versions, in_mode(model, True, train), in_mode(model, False, infer))
+
+
+def in_mode(model, training, call):
+    def run():
+        if model.training != training:
+            model.train(training)
+        return call()
+
+    return run
 
 
 if __name__ == "__main__":

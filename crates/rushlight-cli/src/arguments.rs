@@ -38,8 +38,8 @@ pub(crate) enum Command {
     Summary(SummaryOptions),
     /// Measure a training step and inference
     ///
-    /// A training step is forward, softmax cross-entropy, backward and SGD with momentum 0.9, on one random batch that
-    /// stays in memory; inference is forward alone. Times are medians after warm-up.
+    /// A training step is forward, softmax cross-entropy, backward and SGD, on one random batch that stays in memory;
+    /// inference is forward alone. Times are medians after warm-up.
     Bench(BenchOptions),
     /// Tell where the time of a training step goes: by kernel and by layer
     ///
@@ -156,7 +156,7 @@ pub(crate) struct BenchOptions {
     #[arg(value_parser = model_name())]
     pub(crate) model: String,
 
-    /// Images in a batch
+    /// Examples in a batch
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "64")]
     pub(crate) batch_size: usize,
 
@@ -167,6 +167,14 @@ pub(crate) struct BenchOptions {
     /// Timed calls of each kind
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "10")]
     pub(crate) steps: usize,
+
+    /// Measure only this
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<Part>,
+
+    /// Momentum of SGD
+    #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = momentum, default_value = "0.9")]
+    pub(crate) momentum: f64,
 
     /// Print one JSON object instead of a table
     #[arg(long)]
@@ -249,6 +257,13 @@ pub(crate) enum OptimizerName {
     Adam,
 }
 
+/// What can be measured alone.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    Training,
+    Inference,
+}
+
 fn model_name() -> impl TypedValueParser<Value = String> {
     PossibleValuesParser::new(NAMES.iter().map(|(name, help)| PossibleValue::new(*name).help(*help)))
 }
@@ -268,6 +283,13 @@ fn learning_rate(text: &str) -> Result<f64, String> {
     }
 }
 
+fn momentum(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(momentum) if (0.0..1.0).contains(&momentum) => Ok(momentum),
+        _ => Err("must be at least 0 and below 1".to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,8 +302,9 @@ mod tests {
 
     #[test]
     fn numbers_are_checked() {
-        assert_eq!((positive("3"), learning_rate("0.5")), (Ok(3), Ok(0.5)));
+        assert_eq!((positive("3"), learning_rate("0.5"), momentum("0")), (Ok(3), Ok(0.5), Ok(0.0)));
         assert!(["0", "-1", "1.5", ""].iter().all(|text| positive(text).is_err()));
         assert!(["0", "-1", "nan", "inf", "x"].iter().all(|text| learning_rate(text).is_err()));
+        assert!(["1", "-1", "nan", "x"].iter().all(|text| momentum(text).is_err()));
     }
 }

@@ -1,8 +1,8 @@
 //! `rushlight bench`.
 
-use crate::arguments::BenchOptions;
+use crate::arguments::{BenchOptions, Part};
 use crate::failure::Failure;
-use crate::step::{Measured, measure};
+use crate::step::{Measured, Timing, measure};
 use crate::text::{headline, list, milliseconds};
 use rushlight::applications::config_by_name;
 use rushlight::cpu::threads::thread_count;
@@ -12,12 +12,18 @@ use std::time::{Duration, Instant};
 pub(crate) fn run(options: &BenchOptions, started: Instant) -> Result<(), Failure> {
     let config = config_by_name(&options.model)?;
     random::set_seed(0);
-    let [height, width, channels] = config.input;
     let batch = options.batch_size;
-    let images = random::normal([batch, height, width, channels], 0.0, 1.0, DType::F32);
-    let labels = random::randint([batch], 0, config.classes as i64, DType::I32);
-    images.check()?;
-    let measured = measure(&config, &images, &labels, options.mode.mode(), options.steps)?;
+    let inputs = random::normal([&[batch], config.input()].concat(), 0.0, 1.0, DType::F32);
+    let labels = random::randint([batch], 0, config.classes() as i64, DType::I32);
+    inputs.check()?;
+    let timing = Timing {
+        mode: options.mode.mode(),
+        steps: options.steps,
+        momentum: options.momentum,
+        training: options.only != Some(Part::Inference),
+        inference: options.only != Some(Part::Training),
+    };
+    let measured = measure(&config, &inputs, &labels, &timing)?;
     let first_step = measured.first_step.duration_since(started);
     if options.json {
         say!("{}", json(options, &measured, first_step));
@@ -29,14 +35,14 @@ pub(crate) fn run(options: &BenchOptions, started: Instant) -> Result<(), Failur
 
 /// One line; what is not known is null.
 fn json(options: &BenchOptions, measured: &Measured, first_step: Duration) -> String {
-    let number = |value: Option<f64>| value.map_or("null".to_string(), |value| format!("{value:.3}"));
+    let number = |value: Option<f64>| value.map_or("null".to_string(), |value| format!("{value:.4}"));
     let fields = [
         ("model", format!("\"{}\"", options.model)),
         ("batch_size", options.batch_size.to_string()),
         ("mode", format!("\"{}\"", options.mode.name())),
         ("threads", thread_count().to_string()),
-        ("train_step_ms", number(Some(measured.train_step_ms))),
-        ("inference_ms", number(Some(measured.inference_ms))),
+        ("train_step_ms", number(measured.train_step_ms)),
+        ("inference_ms", number(measured.inference_ms)),
         ("peak_rss_mb", number(peak_rss_mb())),
         ("compile_ms", number(measured.compile.map(in_ms))),
         ("first_step_ms", number(Some(in_ms(first_step)))),
@@ -49,18 +55,17 @@ fn json(options: &BenchOptions, measured: &Measured, first_step: Duration) -> St
 }
 
 fn table(options: &BenchOptions, measured: &Measured, first_step: Duration) -> String {
-    let throughput = |ms: f64| format!("{:.0} images/s", options.batch_size as f64 / ms * 1e3);
+    let throughput = |ms: f64| format!("{:.0} examples/s", options.batch_size as f64 / ms * 1e3);
     let timed = |ms: f64| format!("{}, {}", milliseconds(ms), throughput(ms));
-    let mut rows = vec![
-        ("training step", timed(measured.train_step_ms)),
-        ("inference", timed(measured.inference_ms)),
-        ("first step, from the start of the process", milliseconds(in_ms(first_step))),
-    ];
+    let mut rows = Vec::new();
+    rows.extend(measured.train_step_ms.map(|ms| ("training step", timed(ms))));
+    rows.extend(measured.inference_ms.map(|ms| ("inference", timed(ms))));
+    rows.push(("first call, from the start of the process", milliseconds(in_ms(first_step))));
     if let Some(compile) = measured.compile {
         rows.push(("  of it recording and compiling", milliseconds(in_ms(compile))));
     }
     if let Some(bytes) = measured.planned_bytes {
-        rows.push(("memory planned for a training step", format!("{:.1} MB", in_mb(bytes))));
+        rows.push(("memory planned for this call", format!("{:.1} MB", in_mb(bytes))));
     }
     if let Some(peak) = peak_rss_mb() {
         rows.push(("peak resident memory of the process", format!("{peak:.1} MB")));

@@ -5,9 +5,9 @@ use crate::failure::Failure;
 use crate::images;
 use crate::places::Places;
 use crate::run::{Run, Trained, files};
-use crate::step::measure;
+use crate::step::{Timing, measure};
 use crate::text::{headline, milliseconds};
-use rushlight::applications::DenseNetConfig;
+use rushlight::applications::{Config, DenseNetConfig};
 use rushlight::training::Mode;
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), Failure> {
     let places = Places::choose(options.logdir.as_deref(), "demo", None)?;
     let limit = options.limit.unwrap_or(IMAGES);
     let run = Run {
-        config: DenseNetConfig::small(),
+        config: Config::DenseNet(DenseNetConfig::small()),
         data: images::load(DataName::Drawn, Path::new(""), false, Some(limit))?,
         data_name: DataName::Drawn.name(),
         augmentation: None,
@@ -47,8 +47,11 @@ fn comparison(trained: &Trained) -> Result<String, Failure> {
     };
     let (images, labels) = (&batch.inputs[0], &batch.targets[0]);
     let size = batch.size()?;
-    let time = |mode| measure(&trained.config, images, labels, mode, TIMED_STEPS);
-    let (eager, graph) = (time(Mode::Eager)?.train_step_ms, time(Mode::Graph)?.train_step_ms);
+    let time = |mode| -> Result<f64, Failure> {
+        let timing = Timing { mode, steps: TIMED_STEPS, momentum: 0.9, training: true, inference: false };
+        Ok(measure(&trained.config, images, labels, &timing)?.train_step_ms.unwrap_or(f64::NAN))
+    };
+    let (eager, graph) = (time(Mode::Eager)?, time(Mode::Graph)?);
     let row = |name: &str, ms: f64| {
         let speed = format!("{:.0} images/s", size as f64 / ms * 1e3);
         format!("  {name:<6} {:>9} a step {speed:>16}\n", milliseconds(ms))

@@ -13,10 +13,9 @@ use std::collections::HashMap;
 pub(crate) fn run(options: &ProfileOptions) -> Result<(), Failure> {
     let config = config_by_name(&options.model)?;
     random::set_seed(0);
-    let [height, width, channels] = config.input;
     let batch = options.batch_size;
-    let images = random::normal([batch, height, width, channels], 0.0, 1.0, DType::F32);
-    let labels = random::randint([batch], 0, config.classes as i64, DType::I32);
+    let images = random::normal([&[batch], config.input()].concat(), 0.0, 1.0, DType::F32);
+    let labels = random::randint([batch], 0, config.classes() as i64, DType::I32);
     images.check()?;
     let profile = profiled(&config, &images, &labels, options.inference, options.steps)?;
     let what = if options.inference { "inference" } else { "training step" };

@@ -7,7 +7,7 @@ use crate::interrupt;
 use crate::places::Places;
 use crate::schedule::WarmUpThenCosine;
 use crate::text::{grouped, headline, list, shown};
-use rushlight::applications::{DenseNetConfig, densenet};
+use rushlight::applications::Config;
 use rushlight::cpu::threads::thread_count;
 use rushlight::data::{Augmentation, ImageData};
 use rushlight::plot::LearningCurve;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What to train, on what and how.
 pub(crate) struct Run {
     /// The model; its input and its classes are set by the data.
-    pub(crate) config: DenseNetConfig,
+    pub(crate) config: Config,
     pub(crate) data: ImageData,
     pub(crate) data_name: &'static str,
     pub(crate) augmentation: Option<Augmentation>,
@@ -35,7 +35,7 @@ pub(crate) struct Run {
 
 /// What came of it.
 pub(crate) struct Trained {
-    pub(crate) config: DenseNetConfig,
+    pub(crate) config: Config,
     pub(crate) data: Prepared,
     pub(crate) places: Places,
 }
@@ -44,9 +44,9 @@ impl Run {
     /// Trains, and says where the results are. After Ctrl-C what was learnt is saved as well.
     pub(crate) fn train(self) -> Result<Trained, Failure> {
         let Run { data, batch_size, epochs, seed, places, .. } = self;
-        let config = self.config.input(data.train.size()).classes(data.train.classes.len());
+        let config = self.config.with_image(data.train.size()).with_classes(data.train.classes.len());
         random::set_seed(seed);
-        let mut model = densenet(&config)?;
+        let mut model = config.build()?;
         let (rate, loss) = (self.learning_rate, SparseCategoricalCrossentropy::from_logits());
         let optimizer = match self.optimizer {
             OptimizerName::Sgd => {
@@ -76,7 +76,8 @@ impl Run {
         );
         let settings = format!(
             "{}, {}, {optimizer}, learning rate {rate}, batches of {batch_size}, {augmented}, seed {seed}",
-            config.name, self.data_name
+            config.name(),
+            self.data_name
         );
         let classes = data.train.classes.join(",");
         let prepared = crate::images::prepare(data, self.augmentation, batch_size, seed)?;
@@ -121,12 +122,12 @@ fn joined(values: &[f32]) -> String {
 fn report(
     history: &History,
     places: &Places,
-    config: &DenseNetConfig,
+    config: &Config,
     settings: &str,
     steps: usize,
 ) -> Result<(), Failure> {
     if !history.epochs.is_empty() {
-        let curve = curve(history, &config.name, settings);
+        let curve = curve(history, config.name(), settings);
         let failed = |error| Failure::Other(format!("{} cannot be written: {error}", shown(&places.curve())));
         curve.save(places.curve()).map_err(failed)?;
     }

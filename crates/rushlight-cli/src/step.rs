@@ -1,67 +1,84 @@
 //! One training step and one inference, timed.
 
-use rushlight::applications::{DenseNetConfig, densenet};
+use rushlight::applications::Config;
 use rushlight::prelude::*;
 use rushlight::profile::{Profile, profile};
 use rushlight::run_functions_eagerly;
 use std::time::{Duration, Instant};
 
-/// Calls before the timed ones, the first with its compilation among them.
+/// The least number of calls before the timed ones, the first with its compilation among them.
 const WARM_UP: usize = 3;
+
+/// What to time.
+pub(crate) struct Timing {
+    pub(crate) mode: Mode,
+    /// Timed calls of each kind.
+    pub(crate) steps: usize,
+    pub(crate) momentum: f64,
+    pub(crate) training: bool,
+    pub(crate) inference: bool,
+}
 
 /// What the calls took.
 pub(crate) struct Measured {
     /// Median of the training steps.
-    pub(crate) train_step_ms: f64,
+    pub(crate) train_step_ms: Option<f64>,
     /// Median of the inferences.
-    pub(crate) inference_ms: f64,
-    /// When the first training step was done.
+    pub(crate) inference_ms: Option<f64>,
+    /// When the first call was done.
     pub(crate) first_step: Instant,
-    /// Time to record and compile the training step; nothing is compiled in eager mode.
+    /// Time to record and compile the first call; nothing is compiled in eager mode.
     pub(crate) compile: Option<Duration>,
-    /// Bytes that the compiled training step needs besides variables and data.
+    /// Bytes that the compiled call needs besides variables and data.
     pub(crate) planned_bytes: Option<usize>,
 }
 
-/// Times a new model of these settings on one batch: forward, softmax cross-entropy, backward and SGD with momentum
-/// 0.9; then forward alone.
+/// Times a new model of these settings on one batch: forward, softmax cross-entropy, backward and SGD; then forward
+/// alone.
 pub(crate) fn measure(
-    config: &DenseNetConfig,
+    config: &Config,
     images: &Tensor,
     labels: &Tensor,
-    mode: Mode,
-    steps: usize,
+    timing: &Timing,
 ) -> Result<Measured> {
-    let model = densenet(config)?;
-    let train = rushlight::trace::function("training_step", training_step(&model));
+    let model = config.build()?;
+    let train = rushlight::trace::function("training_step", training_step(&model, timing.momentum));
     let infer = rushlight::trace::function("inference", |x: &Tensor| model.call(x));
 
-    let mut first_step = None;
+    let first_step = std::cell::OnceCell::new();
     let train_step = || {
-        let value = training(true, || train.call2(images, labels))?;
-        value.check()?;
-        first_step.get_or_insert_with(Instant::now);
+        training(true, || train.call2(images, labels))?.check()?;
+        first_step.get_or_init(Instant::now);
         Ok(())
     };
-    let inference = || training(false, || infer.call(images)).check().map(drop);
-    let work = || -> Result<(f64, f64)> { Ok((median_ms(steps, train_step)?, median_ms(steps, inference)?)) };
-    let (train_step_ms, inference_ms) = match mode {
+    let inference = || {
+        training(false, || infer.call(images)).check()?;
+        first_step.get_or_init(Instant::now);
+        Ok(())
+    };
+    let work = || -> Result<(Option<f64>, Option<f64>)> {
+        let train_step_ms = timing.training.then(|| median_ms(timing.steps, train_step)).transpose()?;
+        let inference_ms = timing.inference.then(|| median_ms(timing.steps, inference)).transpose()?;
+        Ok((train_step_ms, inference_ms))
+    };
+    let (train_step_ms, inference_ms) = match timing.mode {
         Mode::Graph => work()?,
         Mode::Eager => run_functions_eagerly(work)?,
     };
+    let recordings = if timing.training { train.recordings() } else { infer.recordings() };
     Ok(Measured {
         train_step_ms,
         inference_ms,
-        first_step: first_step.unwrap_or_else(Instant::now),
-        compile: train.recordings().compile_time(),
-        planned_bytes: train.recordings().planned_bytes(),
+        first_step: first_step.into_inner().unwrap_or_else(Instant::now),
+        compile: recordings.compile_time(),
+        planned_bytes: recordings.planned_bytes(),
     })
 }
 
 /// What one training step does.
-fn training_step(model: &Model) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor> {
+fn training_step(model: &Model, momentum: f64) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor> {
     let variables = model.trainable_variables();
-    let (optimizer, loss) = (Sgd::new(0.1).momentum(0.9), SparseCategoricalCrossentropy::from_logits());
+    let (optimizer, loss) = (Sgd::new(0.1).momentum(momentum), SparseCategoricalCrossentropy::from_logits());
     move |x, y| {
         let (value, gradients) = value_and_grad(|| loss.mean(y, &model.call(x)), &variables)?;
         optimizer.apply(&gradients, &variables)?;
@@ -71,14 +88,14 @@ fn training_step(model: &Model) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor> {
 
 /// Profiles so many training steps, or inferences, after warm-up.
 pub(crate) fn profiled(
-    config: &DenseNetConfig,
+    config: &Config,
     images: &Tensor,
     labels: &Tensor,
     inference: bool,
     steps: usize,
 ) -> Result<Profile> {
-    let model = densenet(config)?;
-    let train = rushlight::trace::function("training_step", training_step(&model));
+    let model = config.build()?;
+    let train = rushlight::trace::function("training_step", training_step(&model, 0.9));
     let infer = rushlight::trace::function("inference", |x: &Tensor| model.call(x));
     let call = || match inference {
         true => training(false, || infer.call(images)).check().map(drop),
@@ -91,7 +108,7 @@ pub(crate) fn profiled(
 
 /// The median of so many calls after the first few.
 fn median_ms(calls: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
-    for _ in 0..WARM_UP {
+    for _ in 0..WARM_UP.max(calls / 10) {
         call()?;
     }
     let mut times = Vec::new();

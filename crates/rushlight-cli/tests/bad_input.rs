@@ -47,6 +47,8 @@ fn numbers_that_make_no_sense() {
     }
     refused(&["train", "--seed", "-1"], &["--seed"]);
     refused(&["bench", "small", "--batch-size", "0"], &["--batch-size", "at least 1"]);
+    refused(&["bench", "small", "--momentum", "1"], &["--momentum", "below 1"]);
+    refused(&["bench", "small", "--only", "both"], &["--only", "training, inference"]);
     refused(&["summary", "small", "--classes", "0"], &["--classes", "at least 1"]);
 }
 

@@ -80,8 +80,11 @@ fn bench_prints_one_object() {
             assert_eq!((field(&json, "compile_ms"), field(&json, "planned_mb")), ("null", "null"));
         }
     }
+    let one = scratch.run(&["bench", "mlp-16-16-4", "--only", "inference", "--json"]).succeeded();
+    assert_eq!(field(&one, "train_step_ms"), "null");
+    assert!(field(&one, "inference_ms").parse::<f64>().unwrap() > 0.0, "{one}");
     let table = scratch.run(&["bench", "small", "--batch-size", "16", "--steps", "2"]).succeeded();
-    assert!(table.contains("training step") && table.contains("images/s"), "{table}");
+    assert!(table.contains("training step") && table.contains("examples/s"), "{table}");
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn a_run_leaves_weights_history_curve_and_logs() {
     assert_eq!((metadata["model"].as_str(), metadata["data"].as_str()), ("small", "drawn"));
     assert!(metadata["classes"].starts_with("disc,ring"), "{metadata:?}");
     let config = rushlight::applications::config_by_name("small").unwrap();
-    let model = rushlight::applications::densenet(&config).unwrap();
+    let model = config.build().unwrap();
     model.load_weights(scratch.0.join("w/small")).unwrap();
 
     // The same seed trains the same again, whatever the number of threads.
@@ -197,7 +200,7 @@ fn ctrl_c_ends_cleanly_and_saves_what_was_learnt() {
     assert!(output.stdout.contains("Interrupted in epoch"), "{}", output.stdout);
     assert!(output.stdout.contains("steps is saved in w"), "{}", output.stdout);
     let config = rushlight::applications::config_by_name("small").unwrap();
-    let model = rushlight::applications::densenet(&config).unwrap();
+    let model = config.build().unwrap();
     model.load_weights(scratch.0.join("w")).unwrap();
     let files = scratch.files();
     assert!(files.contains(&"run/learning-curve.svg".to_string()), "{files:?}");

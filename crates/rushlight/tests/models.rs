@@ -9,13 +9,19 @@ fn trainable(model: &Model) -> usize {
 }
 
 #[test]
-fn densenets_have_the_published_numbers_of_parameters() {
-    // densenet-40-12 and densenet-bc-100-12: Huang et al. 2017 with Keras's BN; 121: Keras Applications.
+fn models_have_the_published_numbers_of_parameters() {
+    // densenet-40-12 and densenet-bc-100-12: Huang et al. 2017 with Keras's BN; 121: Keras Applications;
+    // resnet-18: the usual count of the variant for CIFAR; the others add up by hand.
     let expected = [
         ("small", 76_810),
         ("densenet-40-12", 1_019_722),
         ("densenet-bc-100-12", 769_162),
         ("densenet-121", 7_978_856),
+        ("vgg-32", 2_196_810),
+        ("resnet-18", 11_173_962),
+        ("mlp-784-512-512-10", 669_706),
+        ("mlp-784-128-10", 101_770),
+        ("mlp-16-16-4", 340),
     ];
     for (name, parameters) in expected {
         let model = applications::by_name(name).unwrap();
