@@ -81,7 +81,7 @@ use std::sync::Arc;
 /// versions instead for layers with several inputs or outputs); derive `Clone`, whose copies share their weights.
 /// Users call a layer with [`Layer::call`] or [`Apply::apply`], on eager tensors, on tensors of a recorded function
 /// and on the inputs of a model alike. The module's page shows a layer of your own.
-pub trait Layer: CloneLayer + Send + Sync + 'static {
+pub trait Layer: CloneLayer + std::any::Any + Send + Sync {
     /// The layer's name, variables and inner layers.
     fn state(&self) -> &LayerState;
 

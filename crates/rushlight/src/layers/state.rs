@@ -80,6 +80,11 @@ impl LayerState {
         }))
     }
 
+    /// A number that no other layer of this program has.
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
     /// The type's name, such as `Conv2d`.
     pub fn class(&self) -> &'static str {
         self.0.class

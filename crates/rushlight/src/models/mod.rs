@@ -12,7 +12,7 @@ pub use weights::weights_metadata;
 
 use crate::layers::{Inputs, Layer, LayerState, layers_by_identity};
 use crate::training::Compiled;
-use functional::Functional;
+pub(crate) use functional::{Functional, layer_of};
 use rushlight_core::trace::Recordings;
 use rushlight_core::{Result, Spec, Tensor};
 use std::fmt;
@@ -70,6 +70,11 @@ impl Model {
     /// The model's name.
     pub fn name(&self) -> Arc<str> {
         self.layer.state().name()
+    }
+
+    /// The layer whose computation this is.
+    pub(crate) fn inner_layer(&self) -> &dyn Layer {
+        &*self.layer
     }
 
     pub(crate) fn functional(&self) -> Option<&Functional> {

@@ -28,6 +28,11 @@ impl Sequential {
         Sequential { state: LayerState::new("Sequential"), layers: Vec::new() }
     }
 
+    /// In the order in which they are called.
+    pub(crate) fn layers(&self) -> &[Arc<dyn Layer>] {
+        &self.layers
+    }
+
     /// One more layer at the end.
     #[expect(clippy::should_implement_trait, reason = "Keras's word; nobody adds layers with `+`")]
     pub fn add(mut self, layer: impl Layer) -> Sequential {

@@ -44,7 +44,7 @@ impl Callback for TensorBoard {
                 Some(writer) => writer,
                 None => writer.insert(Writer::create(self.directory.join(run))?),
             };
-            Ok(writer.scalar(&format!("epoch_{measure}"), step, value as f32)?)
+            writer.scalar(&format!("epoch_{measure}"), step, value)
         };
         for (name, value) in &epoch.logs.0 {
             write(name, *value)?;
