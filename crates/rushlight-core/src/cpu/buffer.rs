@@ -1,7 +1,8 @@
 //! Memory that tensors own, and borrowed typed windows on it for kernels.
 
+use crate::cpu::recycle;
 use crate::tensor::{DType, Dims, Element, Strides, contiguous_strides, is_contiguous};
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -22,11 +23,7 @@ unsafe impl Sync for Buffer {}
 impl Buffer {
     /// Allocates `bytes` of unspecified content.
     pub(crate) fn new(bytes: usize) -> Buffer {
-        let layout = Buffer::layout(bytes);
-        // SAFETY: the layout is never of size zero.
-        let data = unsafe { alloc(layout) };
-        let Some(data) = NonNull::new(data) else { handle_alloc_error(layout) };
-        Buffer { data, bytes }
+        Buffer { data: recycle::allocate(Buffer::layout(bytes)), bytes }
     }
 
     /// A buffer holding a copy of `values`.
@@ -58,8 +55,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this very layout.
-        unsafe { dealloc(self.data.as_ptr(), Buffer::layout(self.bytes)) }
+        // SAFETY: allocated in `new` with this very layout, and not used any more.
+        unsafe { recycle::free(self.data, Buffer::layout(self.bytes)) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Eager execution: one op now, views without copying.
 
 use crate::cpu::buffer::{Buffer, ViewMut};
-use crate::cpu::kernels;
+use crate::cpu::kernels::{self, Dense, run_dense};
 use crate::ops::{Op, Specs};
 use crate::profile::{self, Described};
 use crate::tensor::{Dims, Spec, Value};
@@ -9,14 +9,32 @@ use smallvec::SmallVec;
 
 /// Runs an op whose shapes have been checked.
 pub(crate) fn execute(op: &Op, inputs: &[&Value], outputs: Specs) -> SmallVec<[Value; 1]> {
-    if let Some(view) = view_of(op, inputs, &outputs[0]) {
-        return SmallVec::from_elem(view, 1);
+    let mut values = SmallVec::new();
+    execute_into(op, inputs, outputs, |value| values.push(value));
+    values
+}
+
+/// The same; hands each result on as soon as it is there.
+#[inline]
+pub(crate) fn execute_into(op: &Op, inputs: &[&Value], outputs: Specs, mut deliver: impl FnMut(Value)) {
+    if let Some(buffer) = few_elements(op, inputs, &outputs[0]) {
+        let spec = outputs.into_iter().next().expect("elementwise ops have one result");
+        return deliver(Value::contiguous(buffer, spec));
     }
+    if let Some(view) = view_of(op, inputs, &outputs[0]) {
+        return deliver(view);
+    }
+    let buffers = run(op, inputs, &outputs);
+    buffers.into_iter().zip(outputs).for_each(|(buffer, spec)| deliver(Value::contiguous(buffer, spec)));
+}
+
+/// Runs the op's kernel.
+fn run(op: &Op, inputs: &[&Value], outputs: &Specs) -> SmallVec<[Buffer; 1]> {
     let views: SmallVec<[_; 4]> = inputs.iter().map(|value| value.view()).collect();
     let mut buffers: SmallVec<[Buffer; 1]> = outputs.iter().map(|spec| Buffer::new(spec.bytes())).collect();
     let mut targets: SmallVec<[ViewMut; 1]> = buffers
         .iter_mut()
-        .zip(&outputs)
+        .zip(outputs)
         // SAFETY: each buffer was made for its output and is borrowed by this view alone.
         .map(|(buffer, spec)| unsafe { ViewMut::new(buffer.as_mut_ptr(), spec.dtype, spec.dims.clone()) })
         .collect();
@@ -26,7 +44,41 @@ pub(crate) fn execute(op: &Op, inputs: &[&Value], outputs: Specs) -> SmallVec<[V
         kernels::run(op, &views, &mut targets);
     }
     drop(targets);
-    buffers.into_iter().zip(outputs).map(|(buffer, spec)| Value::contiguous(buffer, spec)).collect()
+    buffers
+}
+
+/// The most elements for which calling the inner loop at once beats looking for a better way.
+const FEW: usize = 4096;
+
+/// The result of an elementwise op on a few elements that lie in order or are all the same one.
+fn few_elements(op: &Op, inputs: &[&Value], output: &Spec) -> Option<Buffer> {
+    if !matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_)) {
+        return None;
+    }
+    let count = output.count();
+    if count > FEW {
+        return None;
+    }
+    let mut operands: SmallVec<[Dense; 3]> = SmallVec::new();
+    let mut any_dense = false;
+    for input in inputs {
+        let is_dense = input.is_contiguous();
+        let is_scalar = !is_dense && input.strides.iter().all(|&stride| stride == 0);
+        if !is_dense && !is_scalar {
+            return None;
+        }
+        any_dense |= is_dense;
+        operands.push(Dense { data: input.address(), dtype: input.spec.dtype, is_scalar });
+    }
+    // Where all operands are one element each, so is the result: that one is computed once and repeated.
+    if !any_dense {
+        return None;
+    }
+    let mut buffer = Buffer::new(output.bytes());
+    // SAFETY: the shape rule has checked that each operand has as many elements as the output, for which the
+    // buffer was made.
+    unsafe { run_dense(op, &operands, count, buffer.as_mut_ptr()) };
+    Some(buffer)
 }
 
 fn describe(op: &Op, inputs: &[&Value], outputs: &Specs) -> Described {

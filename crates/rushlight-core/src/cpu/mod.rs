@@ -6,10 +6,11 @@ pub mod isa;
 pub(crate) mod kernels;
 pub(crate) mod lower;
 mod program;
+mod recycle;
 pub(crate) mod scratch;
 mod steps;
 pub mod threads;
 pub(crate) mod vector;
 
-pub(crate) use eager::{contiguous, execute};
+pub(crate) use eager::{contiguous, execute, execute_into};
 pub(crate) use program::Program;

@@ -1,13 +1,15 @@
 //! Compiled graphs, ready to run: the seam between recorded functions and the engine.
 
-use crate::cpu::buffer::Buffer;
+use crate::cpu::buffer::{ALIGNMENT, Buffer};
 use crate::cpu::contiguous;
-use crate::cpu::lower::{Lowered, lower};
+use crate::cpu::lower::place::Storage;
+use crate::cpu::lower::{Lowered, Source, lower};
 use crate::cpu::steps::Memory;
 use crate::graph::Graph;
 use crate::profile;
 use crate::tensor::{Inner, Result, Tensor, Value};
 use crate::trace::{Variable, debug_level};
+use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -17,49 +19,88 @@ pub(crate) struct Program {
     lowered: Lowered,
     /// Which variables are assigned.
     assigned: Vec<bool>,
+    /// The numbers of the variables in the order in which they are locked: always the same for the same variables,
+    /// so that two functions on two threads never wait for each other.
+    lock_order: Vec<usize>,
+    /// Which arguments the steps read.
+    read: Vec<bool>,
+    constants: Addresses,
     /// The temporary memory; a call holds it, so calls of one program follow each other.
     arena: Mutex<Option<Buffer>>,
 }
+
+/// Where the constants of a program are, which hold their memory as long as it exists.
+struct Addresses(Vec<*const u8>);
+
+// SAFETY: the memory is that of constants, which are only read.
+unsafe impl Send for Addresses {}
+// SAFETY: as above.
+unsafe impl Sync for Addresses {}
+
+/// The results of a call; nearly always few.
+pub(crate) type Results = SmallVec<[Value; 2]>;
 
 impl Program {
     /// Chooses kernels, layouts and places in memory for a graph.
     pub(crate) fn compile(graph: Graph) -> Program {
         let mut assigned = vec![false; graph.variables.len()];
         graph.assignments.iter().for_each(|&(variable, _)| assigned[variable] = true);
+        let mut lock_order: Vec<usize> = (0..graph.variables.len()).collect();
+        lock_order.sort_by_key(|&index| graph.variables[index].id());
         let lowered = lower(&graph);
         if debug_level() >= 2 {
             let (steps, bytes) = (lowered.steps.len(), lowered.arena_bytes);
             eprintln!("program {}: {steps} steps, {bytes} bytes of temporary memory", graph.name);
             lowered.steps.iter().for_each(|step| eprintln!("  {step}"));
         }
-        Program { name: graph.name, lowered, assigned, arena: Mutex::new(None) }
+        let constants = Addresses(lowered.constants.iter().map(Value::address).collect());
+        let reads = |input| lowered.steps.iter().flat_map(|step| &step.inputs).any(|p| p.storage == input);
+        let read = (0..graph.inputs.len()).map(|number| reads(Storage::Input(number))).collect();
+        let name = graph.name;
+        Program { name, lowered, assigned, lock_order, read, constants, arena: Mutex::new(None) }
     }
 
     /// Runs on the arguments and the current values of the variables, assigns variables, returns the results.
     ///
     /// `variables` are those of the graph, in its order: a program holds them weakly and keeps no weights alive.
-    pub(crate) fn run(&self, variables: &[Variable], inputs: &[&Value]) -> Result<Vec<Value>> {
-        let Lowered { steps, temporaries, arena_bytes, constants, outputs, .. } = &self.lowered;
-        let mut arena = self.arena.lock().unwrap_or_else(PoisonError::into_inner);
-        let arena = arena.get_or_insert_with(|| Buffer::new(*arena_bytes));
-        let mut guards = lock_in_order(variables);
-        let variable_pointers: Vec<*mut u8> = guards
-            .iter_mut()
-            .zip(&self.assigned)
-            .map(|(guard, &assigned)| exclusive(guard, assigned))
-            .collect();
-        let inputs: Vec<Value> = inputs.iter().map(|&input| contiguous(input)).collect();
-        let address = |value: &Value| value.view().data;
-        let input_pointers: Vec<*const u8> = inputs.iter().map(address).collect();
-        let constant_pointers: Vec<*const u8> = constants.iter().map(address).collect();
-        let mut results: Vec<Buffer> = outputs.iter().map(|spec| Buffer::new(spec.bytes())).collect();
-        let result_pointers: Vec<*mut u8> = results.iter_mut().map(Buffer::as_mut_ptr).collect();
+    pub(crate) fn run(&self, variables: &[Variable], inputs: &[&Value]) -> Result<Results> {
+        let Lowered { steps, temporaries, arena_bytes, outputs, results, .. } = &self.lowered;
+        let mut arena = (*arena_bytes > 0).then(|| self.arena.lock().unwrap_or_else(PoisonError::into_inner));
+        let arena = arena.as_mut().map(|arena| arena.get_or_insert_with(|| Buffer::new(*arena_bytes)));
+        let mut guards: SmallVec<[MutexGuard<Tensor>; 8]> = SmallVec::with_capacity(variables.len());
+        let mut variable_addresses: SmallVec<[*mut u8; 8]> =
+            SmallVec::from_elem(std::ptr::null_mut(), variables.len());
+        for &index in &self.lock_order {
+            let mut guard = variables[index].lock();
+            variable_addresses[index] = exclusive(&mut guard, self.assigned[index]);
+            guards.push(guard);
+        }
+        // Only what does not lie in order is copied.
+        let mut copies: SmallVec<[Value; 2]> = SmallVec::new();
+        let mut input_addresses: SmallVec<[*const u8; 8]> = SmallVec::with_capacity(inputs.len());
+        for (input, &read) in inputs.iter().zip(&self.read) {
+            if !read || input.is_contiguous() {
+                input_addresses.push(input.address());
+            } else {
+                let copy = contiguous(input);
+                input_addresses.push(copy.address());
+                copies.push(copy);
+            }
+        }
+        let mut buffers: SmallVec<[Option<Buffer>; 2]> = SmallVec::with_capacity(outputs.len());
+        let mut output_addresses: SmallVec<[*mut u8; 4]> = SmallVec::with_capacity(outputs.len());
+        for (spec, source) in outputs.iter().zip(results) {
+            let mut buffer = (*source == Source::Computed).then(|| Buffer::new(spec.bytes()));
+            output_addresses.push(buffer.as_mut().map_or(std::ptr::null_mut(), Buffer::as_mut_ptr));
+            buffers.push(buffer);
+        }
         let memory = Memory {
-            inputs: &input_pointers,
-            variables: &variable_pointers,
-            constants: &constant_pointers,
-            outputs: &result_pointers,
-            arena: arena.as_mut_ptr(),
+            inputs: &input_addresses,
+            variables: &variable_addresses,
+            constants: &self.constants.0,
+            outputs: &output_addresses,
+            // Without any temporary element the address is never read from, but kernels want it aligned.
+            arena: arena.map_or(std::ptr::without_provenance_mut(ALIGNMENT), Buffer::as_mut_ptr),
             temporaries,
         };
         if profile::is_active() {
@@ -75,9 +116,19 @@ impl Program {
                 unsafe { step.run(&memory) };
             }
         }
-        let values =
-            results.into_iter().zip(outputs).map(|(buffer, spec)| Value::contiguous(buffer, spec.clone()));
-        Ok(values.collect())
+        let mut values = Results::with_capacity(outputs.len());
+        for ((spec, source), buffer) in outputs.iter().zip(results).zip(buffers) {
+            let value = match (*source, buffer) {
+                (Source::Input(number), _) => inputs[number].clone(),
+                (Source::Constant(number), _) => self.lowered.constants[number].clone(),
+                (Source::Result(number), _) => values[number].clone(),
+                (Source::Computed, buffer) => {
+                    Value::contiguous(buffer.expect("what is computed has memory"), spec.clone())
+                }
+            };
+            values.push(value);
+        }
+        Ok(values)
     }
 
     /// Bytes planned for one call besides arguments, variables and results.
@@ -86,37 +137,27 @@ impl Program {
     }
 }
 
-/// Locks all variables, always in the same order, so that two functions on two threads never wait for each other.
-fn lock_in_order(variables: &[Variable]) -> Vec<MutexGuard<'_, Tensor>> {
-    let mut order: Vec<usize> = (0..variables.len()).collect();
-    order.sort_unstable_by_key(|&index| variables[index].id());
-    let mut guards: Vec<_> = order.into_iter().map(|index| (index, variables[index].lock())).collect();
-    guards.sort_unstable_by_key(|(index, _)| *index);
-    guards.into_iter().map(|(_, guard)| guard).collect()
-}
-
 /// The memory of a variable in row-major order; not shared with any other tensor if it is to be written.
 fn exclusive(variable: &mut Tensor, written: bool) -> *mut u8 {
     let Inner::Value(value) = &*variable.0 else { unreachable!("variables hold values") };
-    if !value.is_contiguous() {
+    let in_order = value.is_contiguous();
+    if !in_order {
         *variable = Tensor::from_value(contiguous(value));
-    }
-    if written && exclusive_value(variable).is_none() {
+    } else if written && !is_exclusive(variable) {
         let Inner::Value(value) = &*variable.0 else { unreachable!("variables hold values") };
-        let view = value.view();
         let mut copy = Buffer::new(value.spec.bytes());
         // SAFETY: a contiguous value has as many bytes as its spec says, and a new buffer cannot overlap it.
-        unsafe { std::ptr::copy_nonoverlapping(view.data, copy.as_mut_ptr(), value.spec.bytes()) };
+        unsafe { std::ptr::copy_nonoverlapping(value.address(), copy.as_mut_ptr(), value.spec.bytes()) };
         *variable = Tensor::from_value(Value::contiguous(copy, value.spec.clone()));
     }
     let Inner::Value(value) = &*variable.0 else { unreachable!("variables hold values") };
-    value.view().data.cast_mut()
+    value.address().cast_mut()
 }
 
-/// The value, if no other handle or view shares its memory.
-fn exclusive_value(variable: &mut Tensor) -> Option<&mut Value> {
-    match Arc::get_mut(&mut variable.0)? {
-        Inner::Value(value) => Arc::get_mut(&mut value.buffer).is_some().then_some(value),
-        _ => None,
+/// Whether no other handle or view shares the value's memory.
+fn is_exclusive(variable: &mut Tensor) -> bool {
+    match Arc::get_mut(&mut variable.0) {
+        Some(Inner::Value(value)) => Arc::get_mut(&mut value.buffer).is_some(),
+        _ => false,
     }
 }

@@ -250,6 +250,11 @@ pub(crate) fn infer_select(condition: &Spec, a: &Spec, b: &Spec) -> Result<Spec,
 /// Broadcasts both sides to their common shape (a view, nothing is copied) and applies the op.
 #[track_caller]
 fn broadcast_apply(op: Op, a: &Tensor, b: &Tensor) -> Tensor {
+    if let (Some(x), Some(y)) = (a.known_spec(), b.known_spec())
+        && x.dims == y.dims
+    {
+        return apply(op, &[a, b]);
+    }
     match broadcast_together(op.name(), &[a, b]) {
         Ok(sides) => apply(op, &[&sides[0], &sides[1]]),
         Err(carried) => carried,

@@ -11,6 +11,7 @@ pub use dtype::{DType, Element};
 pub(crate) use error::Fault;
 pub use error::{Error, ErrorKind, Result};
 pub use index::{Ellipsis, Index, IntoIndex, IntoIndices, NewAxis, Stop, strided};
+pub(crate) use shape::copied;
 pub use shape::{
     Axes, BATCH, Dims, Strides, broadcast_dims, close, contiguous_strides, display_dims, divide,
     element_count, is_contiguous, is_open, multiply, normalize_axis,
@@ -22,11 +23,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Shape and dtype: what is known of a tensor before it has a value.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 pub struct Spec {
     /// Sizes of the axes; an axis may be open ([`BATCH`]) in a model's inputs.
     pub dims: Dims,
     pub dtype: DType,
+}
+
+impl Clone for Spec {
+    /// As the derived one, but copies the sizes at once: specs are cloned several times for each op.
+    #[inline]
+    fn clone(&self) -> Spec {
+        Spec { dims: copied(&self.dims), dtype: self.dtype }
+    }
 }
 
 impl Spec {
@@ -76,7 +85,6 @@ pub(crate) enum Inner {
 }
 
 /// Elements in memory, seen through a shape and strides.
-#[derive(Clone)]
 pub(crate) struct Value {
     pub(crate) buffer: Arc<Buffer>,
     /// Position of the first element, in elements.
@@ -106,6 +114,14 @@ impl Drop for Carried {
     }
 }
 
+impl Clone for Value {
+    fn clone(&self) -> Value {
+        let Value { buffer, offset, spec, strides } = self;
+        let strides = copied(strides);
+        Value { buffer: buffer.clone(), offset: *offset, spec: spec.clone(), strides }
+    }
+}
+
 impl Value {
     pub(crate) fn contiguous(buffer: Buffer, spec: Spec) -> Value {
         let strides = contiguous_strides(&spec.dims);
@@ -116,12 +132,15 @@ impl Value {
         is_contiguous(&self.spec.dims, &self.strides)
     }
 
+    /// Where the first element is.
+    pub(crate) fn address(&self) -> *const u8 {
+        self.buffer.as_ptr().wrapping_add(self.offset * self.spec.dtype.size())
+    }
+
     pub(crate) fn view(&self) -> View<'_> {
+        let (dims, strides) = (copied(&self.spec.dims), copied(&self.strides));
         // SAFETY: a value's buffer is written before the value is made, and not changed while shared.
-        unsafe {
-            let start = self.buffer.as_ptr().add(self.offset * self.spec.dtype.size());
-            View::new(start, self.spec.dtype, self.spec.dims.clone(), self.strides.clone())
-        }
+        unsafe { View::new(self.address(), self.spec.dtype, dims, strides) }
     }
 }
 

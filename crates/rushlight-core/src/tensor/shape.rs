@@ -46,9 +46,22 @@ pub fn element_count(dims: &[usize]) -> usize {
     dims.iter().fold(1, |product, &dim| multiply(product, dim))
 }
 
+/// A copy of sizes or strides: faster than cloning, which copies item by item what it does not know to be short.
+#[inline]
+pub(crate) fn copied<T: Copy + Default>(items: &[T]) -> SmallVec<[T; 6]> {
+    if items.len() > 6 {
+        return SmallVec::from_slice(items);
+    }
+    let inline = std::array::from_fn(|index| items.get(index).copied().unwrap_or_default());
+    SmallVec::from_buf_and_len(inline, items.len())
+}
+
 /// Row-major strides: the last axis is dense.
 pub fn contiguous_strides(dims: &[usize]) -> Strides {
-    let mut strides: Strides = SmallVec::from_elem(0, dims.len());
+    let mut strides = match dims.len() {
+        rank @ 0..=6 => Strides::from_buf_and_len([0; 6], rank),
+        rank => SmallVec::from_elem(0, rank),
+    };
     let mut step = 1isize;
     for axis in (0..dims.len()).rev() {
         strides[axis] = step;

@@ -17,7 +17,7 @@ pub(crate) type Outputs = SmallVec<[Tensor; 1]>;
 pub(crate) fn apply(op: Op, inputs: &[&Tensor]) -> Tensor {
     let mut outputs = apply_all(op, inputs);
     debug_assert_eq!(outputs.len(), 1);
-    outputs.remove(0)
+    outputs.pop().expect("every op has a result")
 }
 
 thread_local! {
@@ -41,7 +41,10 @@ pub(crate) fn apply_all(op: Op, inputs: &[&Tensor]) -> Outputs {
             Inner::Value(_) => {}
         }
     }
-    let specs: SmallVec<[&Spec; 4]> = inputs.iter().filter_map(|input| input.known_spec()).collect();
+    let mut specs: SmallVec<[&Spec; 4]> = SmallVec::new();
+    for input in inputs {
+        specs.extend(input.known_spec());
+    }
     let outputs = match op.infer(&specs) {
         Ok(outputs) => outputs,
         Err(fault) => {
@@ -55,14 +58,16 @@ pub(crate) fn apply_all(op: Op, inputs: &[&Tensor]) -> Outputs {
     let results: Outputs = if symbolic {
         record(Call::Op(op.clone()), inputs, outputs)
     } else {
-        let values: SmallVec<[&Value; 4]> = inputs
-            .iter()
-            .map(|input| match &*input.0 {
-                Inner::Value(value) => value,
+        let mut values: SmallVec<[&Value; 4]> = SmallVec::new();
+        for input in inputs {
+            match &*input.0 {
+                Inner::Value(value) => values.push(value),
                 _ => unreachable!("neither symbols nor carried errors get here"),
-            })
-            .collect();
-        cpu::execute(&op, &values, outputs).into_iter().map(Tensor::from_value).collect()
+            }
+        }
+        let mut results = Outputs::new();
+        cpu::execute_into(&op, &values, outputs, |value| results.push(Tensor::from_value(value)));
+        results
     };
     tape::observe(&op, inputs, &results);
     results

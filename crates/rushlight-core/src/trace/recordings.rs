@@ -3,7 +3,7 @@
 use crate::cpu::Program;
 use crate::graph::{Graph, from_recording};
 use crate::passes;
-use crate::tensor::{DType, Error, ErrorKind, Result, Tensor};
+use crate::tensor::{DType, Error, ErrorKind, Result, Tensor, Value};
 use crate::trace::explain::{self, Reason};
 use crate::trace::signature::{Flat, Inputs, Key, Part};
 use crate::trace::structure::{Returned, Structure};
@@ -180,8 +180,10 @@ impl Recordings {
     where
         R::Parts: Send + Sync + 'static,
     {
-        let values = call.arguments.tensors.iter().map(|tensor| tensor.value(self.name));
-        let values = values.collect::<Result<SmallVec<[_; 8]>>>()?;
+        let mut values: SmallVec<[&Value; 8]> = SmallVec::new();
+        for tensor in &call.arguments.tensors {
+            values.push(tensor.value(self.name)?);
+        }
         let ready = self.find_or_record(call, body)?;
         ready.entry.calls.fetch_add(1, Ordering::Relaxed);
         let results = ready.entry.program.run(&ready.variables, &values)?;
@@ -326,10 +328,11 @@ impl State {
 impl Entry {
     /// The variables, if all are still there and as trainable as they were.
     fn live_variables(&self) -> Option<SmallVec<[Variable; 8]>> {
-        let live = |(weak, trainable): &(WeakVariable, bool)| {
-            weak.upgrade().filter(|variable| variable.is_trainable() == *trainable)
-        };
-        self.variables.iter().map(live).collect()
+        let mut variables = SmallVec::with_capacity(self.variables.len());
+        for (weak, trainable) in &self.variables {
+            variables.push(weak.upgrade().filter(|variable| variable.is_trainable() == *trainable)?);
+        }
+        Some(variables)
     }
 }
 

@@ -193,6 +193,7 @@ impl<T: Structure> Referent for [T] {
 
     fn flatten_referent(&self, flat: &mut Flat) {
         flat.key(Key::Length(self.len()));
+        flat.parts.reserve(self.len());
         self.iter().for_each(|item| item.flatten(flat));
     }
 

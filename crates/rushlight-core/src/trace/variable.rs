@@ -24,6 +24,7 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct WeakVariable {
     state: Weak<State>,
+    id: u64,
     name: Arc<str>,
     spec: Spec,
 }
@@ -36,6 +37,10 @@ impl WeakVariable {
     /// Whether the last handle is gone.
     pub(crate) fn is_gone(&self) -> bool {
         self.state.strong_count() == 0
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -149,7 +154,8 @@ impl Variable {
     }
 
     pub(crate) fn downgrade(&self) -> WeakVariable {
-        WeakVariable { state: Arc::downgrade(&self.0), name: self.0.name.clone(), spec: self.0.spec.clone() }
+        let (name, spec) = (self.0.name.clone(), self.0.spec.clone());
+        WeakVariable { state: Arc::downgrade(&self.0), id: self.0.id, name, spec }
     }
 }
 

@@ -37,6 +37,31 @@ pub(crate) fn kernel_of(op: &Op, dtypes: &[DType], scalars: [bool; 3]) -> Option
     }
 }
 
+/// An operand whose elements lie in order, or that is one element for all.
+#[derive(Clone, Copy)]
+pub(crate) struct Dense {
+    pub(crate) data: *const u8,
+    pub(crate) dtype: DType,
+    pub(crate) is_scalar: bool,
+}
+
+/// Computes `count` elements of an elementwise op on this thread.
+///
+/// # Safety
+/// Operands that are no scalars must have `count` elements, and the output room for as many of the result's dtype.
+pub(crate) unsafe fn run_dense(op: &Op, operands: &[Dense], count: usize, output: *mut u8) {
+    let (mut pointers, mut scalars) = ([std::ptr::null(); 3], [false; 3]);
+    let mut dtypes = [DType::Bool; 3];
+    for (i, operand) in operands.iter().enumerate() {
+        (pointers[i], dtypes[i], scalars[i]) = (operand.data, operand.dtype, operand.is_scalar);
+    }
+    let kernel =
+        kernel_of(op, &dtypes[..operands.len()], scalars).expect("the shape rule has checked the dtype");
+    let [a, b, c] = pointers;
+    // SAFETY: passed on to the caller.
+    unsafe { kernel(count, output, a, b, c) }
+}
+
 /// The operands of a call, up to three.
 struct Call<'a> {
     op: &'a Op,

@@ -25,6 +25,8 @@ pub(crate) mod widen;
 pub(crate) mod window;
 pub(crate) mod window_lanes;
 
+pub(crate) use elementwise::{Dense, run_dense};
+
 use crate::cpu::buffer::{View, ViewMut};
 use crate::ops::Op;
 

@@ -22,6 +22,19 @@ pub(crate) struct Lowered {
     pub(crate) arena_bytes: usize,
     pub(crate) constants: Vec<Value>,
     pub(crate) outputs: Vec<Spec>,
+    /// Where each result comes from.
+    pub(crate) results: Vec<Source>,
+}
+
+/// Where a result comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Steps write it to new memory.
+    Computed,
+    /// It is the argument, the constant or the earlier result of that number, whose memory it shares.
+    Input(usize),
+    Constant(usize),
+    Result(usize),
 }
 
 /// Chooses layouts, places and steps.
@@ -400,6 +413,9 @@ impl<'a> Emitter<'a> {
     fn deliver(&mut self) {
         let last = self.graph.nodes.len().saturating_sub(1);
         for (number, &id) in self.graph.outputs.iter().enumerate() {
+            if self.source_of(number) != Source::Computed {
+                continue;
+            }
             let spec = self.graph.spec(id).clone();
             let to = Place::contiguous(Storage::Output(number), spec.dtype, &spec.dims);
             let from = self.places[&id].clone();
@@ -433,6 +449,19 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    fn source_of(&self, number: usize) -> Source {
+        let id = self.graph.outputs[number];
+        let earlier = self.graph.outputs[..number].iter().position(|&other| other == id);
+        if let Some(earlier) = earlier {
+            return Source::Result(earlier);
+        }
+        match (&self.graph.node(id).kind, self.places[&id].storage) {
+            (Kind::Input(input), _) => Source::Input(*input),
+            (Kind::Constant(_), Storage::Constant(constant)) => Source::Constant(constant),
+            _ => Source::Computed,
+        }
+    }
+
     fn finish(self) -> Lowered {
         let mut lifetimes: Vec<Lifetime> =
             self.temporaries.iter().map(|&bytes| Lifetime { bytes, first: usize::MAX, last: 0 }).collect();
@@ -451,6 +480,7 @@ impl<'a> Emitter<'a> {
         let (temporaries, arena_bytes) = lay_out(&lifetimes);
         let specs = |ids: &[ValueId]| ids.iter().map(|&id| self.graph.spec(id).clone()).collect();
         Lowered {
+            results: (0..self.graph.outputs.len()).map(|number| self.source_of(number)).collect(),
             temporaries,
             arena_bytes,
             outputs: specs(&self.graph.outputs),

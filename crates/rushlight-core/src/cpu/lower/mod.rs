@@ -12,4 +12,4 @@ mod fused;
 mod layout;
 pub(crate) mod place;
 
-pub(crate) use emit::{Lowered, copy_strides, lower};
+pub(crate) use emit::{Lowered, Source, copy_strides, lower};
