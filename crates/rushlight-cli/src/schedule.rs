@@ -30,13 +30,11 @@ impl WarmUpThenCosine {
 
 impl Callback for WarmUpThenCosine {
     fn on_train_begin(&mut self, training: &Progressing) -> Result<()> {
-        training.optimizer.set_learning_rate(self.at(0));
-        Ok(())
+        training.optimizer.set_learning_rate(self.at(0))
     }
 
     fn on_batch_end(&mut self, training: &Progressing, _logs: &dyn Fn() -> Result<Logs>) -> Result<()> {
-        training.optimizer.set_learning_rate(self.at(training.step));
-        Ok(())
+        training.optimizer.set_learning_rate(self.at(training.step))
     }
 }
 

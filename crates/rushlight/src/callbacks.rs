@@ -185,8 +185,7 @@ impl<F: FnMut(usize) -> f64 + Send> LearningRateScheduler<F> {
 
 impl<F: FnMut(usize) -> f64 + Send> Callback for LearningRateScheduler<F> {
     fn on_epoch_begin(&mut self, training: &Progressing) -> Result<()> {
-        training.optimizer.set_learning_rate((self.schedule)(training.epoch));
-        Ok(())
+        training.optimizer.set_learning_rate((self.schedule)(training.epoch))
     }
 }
 

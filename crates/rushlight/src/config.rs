@@ -135,6 +135,121 @@ impl Config {
     }
 }
 
+/// What can be described as Keras describes it, and made again from the description.
+pub trait Configured: Sized {
+    /// The name of the class in Keras, or of your own.
+    const CLASS: &'static str;
+
+    /// The class with all arguments.
+    fn config(&self) -> Config {
+        Config::new(Self::CLASS)
+    }
+
+    /// The same thing again; missing arguments are Keras's defaults.
+    ///
+    /// # Errors
+    /// If an argument is of another kind than expected.
+    fn from_config(config: &Config) -> Result<Self> {
+        let rule = format!("`{}` cannot be made from a description", config.class);
+        Err(Error::outside(ErrorKind::Value, "config", rule))
+    }
+}
+
+/// A type that an argument in a [`Config`] can have.
+pub trait Argument: Sized {
+    #[doc(hidden)]
+    fn write(&self) -> Value;
+    #[doc(hidden)]
+    fn read(config: &Config, key: &str, default: Self) -> Result<Self>;
+}
+
+macro_rules! arguments {
+    ($($type:ty: $config:ident, $key:ident, $default:ident => $read:expr;)*) => {$(
+        impl Argument for $type {
+            fn write(&self) -> Value {
+                json!(self)
+            }
+
+            fn read($config: &Config, $key: &str, $default: $type) -> Result<$type> {
+                $read
+            }
+        }
+    )*};
+}
+
+arguments! {
+    f64: config, key, default => config.float(key, default);
+    bool: config, key, default => config.flag(key, default);
+    usize: config, key, default => Ok(config.optional_count(key)?.unwrap_or(default));
+    String: config, key, default => config.text(key, &default);
+    Option<f64>: config, key, default => match config.values.contains_key(key) {
+        true => config.optional_float(key),
+        false => Ok(default),
+    };
+    Option<usize>: config, key, default => match config.values.contains_key(key) {
+        true => config.optional_count(key),
+        false => Ok(default),
+    };
+    Option<isize>: config, key, default => match config.values.contains_key(key) {
+        true => config.read(key, "a whole number", |value| value.as_i64().map(|number| number as isize)),
+        false => Ok(default),
+    };
+    isize: config, key, default => {
+        let whole = config.read(key, "a whole number", |value| value.as_i64())?;
+        Ok(whole.map_or(default, |number| number as isize))
+    };
+    Vec<f64>: config, key, default => match config.get(key) {
+        Some(_) => config.floats(key),
+        None => Ok(default),
+    };
+    Vec<String>: config, key, default => {
+        let texts = |value: &Value| {
+            value.as_array()?.iter().map(|text| text.as_str().map(str::to_string)).collect()
+        };
+        Ok(config.read(key, "a list of texts", texts)?.unwrap_or(default))
+    };
+}
+
+/// A struct whose fields are Keras's arguments with Keras's defaults: makes `Default` and [`Configured`] of them.
+macro_rules! configured {
+    (
+        $(#[$meta:meta])*
+        $visibility:vis struct $name:ident as $class:literal {
+            $($(#[$field_meta:meta])* $field:ident: $type:ty = $default:expr),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        $visibility struct $name {
+            $($(#[$field_meta])* pub(crate) $field: $type),*
+        }
+
+        impl Default for $name {
+            fn default() -> $name {
+                $name { $($field: $default),* }
+            }
+        }
+
+        impl $crate::config::Configured for $name {
+            const CLASS: &'static str = $class;
+
+            fn config(&self) -> $crate::config::Config {
+                $crate::config::Config::new($class)
+                    $(.with(stringify!($field), $crate::config::Argument::write(&self.$field)))*
+            }
+
+            fn from_config(config: &$crate::config::Config) -> rushlight_core::Result<$name> {
+                let _ = config;
+                Ok($name {
+                    $($field: <$type as $crate::config::Argument>::read(config, stringify!($field), $default)?),*
+                })
+            }
+        }
+    };
+}
+
+pub(crate) use configured;
+
 #[cfg(test)]
 mod tests {
     use super::*;

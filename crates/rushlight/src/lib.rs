@@ -35,7 +35,14 @@ pub mod prelude {
     pub use crate::losses::*;
     pub use crate::metrics::*;
     pub use crate::models::{Input, Model, Sequential};
-    pub use crate::optimizers::*;
+    pub use crate::optimizers::schedules::{
+        CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay,
+        PolynomialDecay,
+    };
+    pub use crate::optimizers::{
+        Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, LossScaleOptimizer, Muon, Nadam,
+        Optimizer, RmsProp, Sgd,
+    };
     pub use crate::tensorboard::TensorBoard;
     pub use crate::training::{Fit, History, Logs, Mode};
     pub use crate::{

@@ -91,7 +91,7 @@ fn optimizers_follow_keras_formulas() {
     close(&steps(&Adam::new(0.01), 1), &[0.99, -2.01], 1e-6);
     // With equal gradients the second step is as large.
     close(&steps(&Adam::new(0.01), 2), &[0.98, -2.02], 1e-5);
-    close(&steps(&Adam::w(0.01), 1), &[1.0 - 0.00004 - 0.01, -2.0 + 0.00008 - 0.01], 1e-6);
+    close(&steps(&AdamW::new(0.01), 1), &[1.0 - 0.00004 - 0.01, -2.0 + 0.00008 - 0.01], 1e-6);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_learning_rate_changes_without_a_new_recording() {
     });
     let one = Tensor::scalar(1.0f32);
     assert_eq!(step.call(&one).unwrap().item::<f32>().unwrap(), -1.0);
-    optimizer.set_learning_rate(10.0);
+    optimizer.set_learning_rate(10.0).unwrap();
     assert_eq!(step.call(&one).unwrap().item::<f32>().unwrap(), -11.0);
     assert_eq!(step.recordings().recording_count(), 1);
     assert_eq!(optimizer.state().iterations().read().item::<i64>().unwrap(), 2);

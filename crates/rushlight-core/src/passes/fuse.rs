@@ -86,7 +86,8 @@ impl Groups {
                     .extend(readers.get(&node.inputs[0]).into_iter().flatten().map(|&g| groups.find(g)));
             }
             for candidate in candidates {
-                let current = groups.find(group);
+                // An earlier one may have been merged since: a selection can read two groups by three inputs.
+                let (candidate, current) = (groups.find(candidate), groups.find(group));
                 if candidate != current
                     && groups.space[candidate].as_ref() == Some(space)
                     && groups.may_merge(graph, candidate, current)

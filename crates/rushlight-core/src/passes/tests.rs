@@ -138,3 +138,17 @@ fn a_normalization_becomes_three_loops() {
     assert!(loops.count() <= 3, "{graph}");
     assert!(!graph.nodes.iter().any(|node| matches!(node.kind, Kind::Op(Op::Binary(_)))), "{graph}");
 }
+
+#[test]
+fn a_selection_that_reads_one_loop_twice_and_another_once_joins_all() {
+    let ((inputs, output), recording) = recorder::record_with(|| {
+        let spec = || Spec::new([5], DType::F32);
+        let (x, y) = (recorder::add_input("x", spec()), recorder::add_input("y", spec()));
+        let above = &x + 1.0;
+        let chosen = where_(&above.greater(0.0), &(&y * 2.0), &(&above * 3.0));
+        (vec![x, y], chosen)
+    });
+    let graph = passes::optimize(from_recording("selection", &recording, &inputs, &[output]));
+    let loops = graph.nodes.iter().filter(|node| matches!(node.kind, Kind::Fused(_)));
+    assert_eq!(loops.count(), 1, "{graph}");
+}

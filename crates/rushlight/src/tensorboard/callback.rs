@@ -49,7 +49,7 @@ impl Callback for TensorBoard {
         for (name, value) in &epoch.logs.0 {
             write(name, *value)?;
         }
-        write("learning_rate", training.optimizer.learning_rate())?;
+        write("learning_rate", training.optimizer.learning_rate()?)?;
         for writer in [&mut self.train, &mut self.validation].into_iter().flatten() {
             writer.flush()?;
         }
