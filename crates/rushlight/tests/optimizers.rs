@@ -137,7 +137,7 @@ fn all_schedules_equal_keras() {
             let rate = schedule.rate(&Tensor::scalar(step as f64)).to_f64().unwrap();
             let (class, arguments) = (&case["class"], &case["config"]);
             assert!(
-                (rate - wanted).abs() <= 2e-7 * wanted.abs() + 1e-9,
+                (rate - wanted).abs() <= 2e-7 * wanted.abs() + 2e-8,
                 "{class} {arguments} at {step}: {rate}, in Keras {wanted}"
             );
         }
