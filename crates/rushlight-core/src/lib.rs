@@ -18,7 +18,9 @@ pub use ops::random;
 pub use ops::reduce::IntoAxes;
 pub use ops::spatial::{Padding, PerAxis};
 pub use ops::view::{concat, stack};
-pub use tensor::{DType, Element, Ellipsis, Error, ErrorKind, Index, NewAxis, Result, Spec, Tensor, strided};
+pub use tensor::{
+    DType, Element, Ellipsis, Error, ErrorKind, Index, NewAxis, Result, Spec, Tensor, WeakTensor, strided,
+};
 pub use trace::{
     Function, Structure, Tape, Variable, custom_gradient, eagerly, explain, function, is_recording,
     recordings_of, run_functions_eagerly, scope, value_and_grad,

@@ -3,6 +3,7 @@
 pub mod applications;
 pub mod callbacks;
 pub mod config;
+pub mod constraints;
 pub mod data;
 pub mod files;
 pub mod initializers;
@@ -12,6 +13,7 @@ pub mod metrics;
 pub mod models;
 pub mod optimizers;
 pub mod plot;
+pub mod regularizers;
 pub mod tensorboard;
 pub mod training;
 
@@ -29,6 +31,8 @@ mod testing;
 pub mod prelude {
     pub use crate::Padding::{Same, Valid};
     pub use crate::callbacks::*;
+    pub use crate::config::Config;
+    pub use crate::constraints::Constraint;
     pub use crate::data::{Batch, Dataset};
     pub use crate::initializers::Initializer;
     pub use crate::layers::*;
@@ -43,6 +47,7 @@ pub mod prelude {
         Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, LossScaleOptimizer, Muon, Nadam,
         Optimizer, RmsProp, Sgd,
     };
+    pub use crate::regularizers::Regularizer;
     pub use crate::tensorboard::TensorBoard;
     pub use crate::training::{Fit, History, Logs, Mode};
     pub use crate::{

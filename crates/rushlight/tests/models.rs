@@ -88,7 +88,7 @@ fn shapes_follow_the_layers() {
     assert_eq!(shape(AveragePooling2d::new(3).strides(2).padding(Same).call(&x)), [BATCH, 5, 5, 3]);
     assert_eq!(shape(GlobalAveragePooling2d::new().call(&x)), [BATCH, 3]);
     assert_eq!(shape(GlobalMaxPooling2d::new().call(&x)), [BATCH, 3]);
-    assert_eq!(shape(ZeroPadding2d::sides((1, 2), (0, 3)).call(&x)), [BATCH, 12, 12, 3]);
+    assert_eq!(shape(ZeroPadding2d::new([(1, 2), (0, 3)]).call(&x)), [BATCH, 12, 12, 3]);
     assert_eq!(shape(Flatten::new().call(&x)), [BATCH, 243]);
     assert_eq!(shape(Reshape::new([-1, 27]).call(&x)), [BATCH, 9, 27]);
     assert_eq!(shape(Dense::new(5).call(&x)), [BATCH, 9, 9, 5]);
@@ -98,7 +98,7 @@ fn shapes_follow_the_layers() {
     assert_eq!(shape(Concatenate::new().axis(1).call([&*x, &x.relu()])), [BATCH, 18, 9, 3]);
     assert_eq!(shape(Add::new().call([&*x, &x.relu(), &*x])), [BATCH, 9, 9, 3]);
     let steps = Input::new([16, 2]);
-    assert_eq!(shape(Conv1d::new(4, 3).dilations(2).call(&steps)), [BATCH, 12, 4]);
+    assert_eq!(shape(Conv1d::new(4, 3).dilation_rate(2).call(&steps)), [BATCH, 12, 4]);
     assert_eq!(shape(GlobalAveragePooling1d::new().call(&steps)), [BATCH, 2]);
     let volume = Input::new([4, 4, 4, 2]);
     assert_eq!(shape(Conv3d::new(4, 3).padding(Same).groups(2).call(&volume)), [BATCH, 4, 4, 4, 4]);

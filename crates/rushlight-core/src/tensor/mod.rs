@@ -269,9 +269,30 @@ impl Tensor {
         }
     }
 
+    /// A handle that does not keep the tensor alive. No other tensor is taken for this one while it exists.
+    pub fn downgrade(&self) -> WeakTensor {
+        WeakTensor(Arc::downgrade(&self.0))
+    }
+
     /// What tapes and recordings know this handle by.
     pub(crate) fn identity(&self) -> usize {
         Arc::as_ptr(&self.0) as *const u8 as usize
+    }
+}
+
+/// A handle that does not keep its tensor alive: for what is known about tensors beside them.
+#[derive(Clone)]
+pub struct WeakTensor(std::sync::Weak<Inner>);
+
+impl WeakTensor {
+    /// Whether this is a handle of that very tensor.
+    pub fn is(&self, tensor: &Tensor) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&tensor.0))
+    }
+
+    /// Whether the last handle that keeps the tensor alive is gone.
+    pub fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 

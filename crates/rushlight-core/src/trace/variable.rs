@@ -4,7 +4,7 @@ use crate::tensor::{Error, ErrorKind, Result, Spec, Tensor};
 use crate::trace::{eagerly, recorder, tape};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A tensor that can be assigned to: a weight, a moving statistic, an optimizer's slot, a generator's state.
 ///
@@ -17,8 +17,12 @@ struct State {
     name: Arc<str>,
     spec: Spec,
     trainable: AtomicBool,
+    constraint: Mutex<Option<Projection>>,
     value: Mutex<Tensor>,
 }
+
+/// From a value to the nearest one that is allowed.
+type Projection = Arc<dyn Fn(&Tensor) -> Tensor + Send + Sync>;
 
 /// A variable that may be gone: what compiled functions hold, so that they keep no weights alive.
 #[derive(Clone)]
@@ -67,6 +71,7 @@ impl Variable {
             name: name.into().into(),
             spec,
             trainable: AtomicBool::new(true),
+            constraint: Mutex::new(None),
             value: Mutex::new(eagerly(|| initial.detached())),
         })))
     }
@@ -84,6 +89,29 @@ impl Variable {
 
     pub fn set_trainable(&self, trainable: bool) {
         self.0.trainable.store(trainable, Ordering::Relaxed);
+    }
+
+    /// What [`Variable::constrain`] makes of a value: optimizers keep to it after each update.
+    pub fn set_constraint(&self, project: impl Fn(&Tensor) -> Tensor + Send + Sync + 'static) {
+        *self.0.constraint.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(project));
+    }
+
+    /// Whether the variable has a constraint.
+    pub fn is_constrained(&self) -> bool {
+        self.0.constraint.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Brings the value back to what the constraint allows; does nothing to a variable without one.
+    ///
+    /// # Errors
+    /// If the constraint does not fit the variable, which then keeps its value.
+    #[track_caller]
+    pub fn constrain(&self) -> Result<()> {
+        let constraint = self.0.constraint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match constraint {
+            Some(project) => self.assign(&project(&self.read())),
+            None => Ok(()),
+        }
     }
 
     /// The name given when it was made.

@@ -1,11 +1,14 @@
 //! Calling a layer: building it, keeping track of where one is, recording it in a model.
 
 use crate::layers::Layer;
+use crate::layers::extra_losses::add_loss;
+use crate::layers::masks::pass_mask;
 use crate::layers::mode::training;
 use crate::layers::state::{self, Stage};
+use crate::regularizers::Regularizer;
 use rushlight_core::trace::Composite;
 use rushlight_core::trace::model::record_composite;
-use rushlight_core::{Tensor, eagerly, scope};
+use rushlight_core::{Result, Spec, Tensor, eagerly, scope};
 use std::sync::Arc;
 
 /// What a layer can be called on: a tensor, a model's input, or several of them.
@@ -131,12 +134,41 @@ pub(crate) fn run<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tenso
     })
 }
 
+/// Builds a layer inside of the one that is being built.
+pub(crate) fn build<L: Layer + ?Sized>(layer: &L, inputs: &[Spec]) -> Result<()> {
+    let state = layer.state();
+    if let Some((outer, _)) = state::active() {
+        outer.adopt(state);
+    }
+    scope(&state.name(), Some(state.made_at()), || state.build_with(inputs, |specs| layer.build_many(specs)))
+}
+
 #[track_caller]
 fn compute<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor], stage: Stage) -> Vec<Tensor> {
     let state = layer.state();
     let outputs = state.enter(stage, || layer.forward_many(inputs));
     state.note_outputs(&outputs);
+    if layer.passes_mask()
+        && let ([input], [output]) = (inputs, outputs.as_slice())
+    {
+        pass_mask(input, output);
+    }
+    if let Some(regularizer) = state.activity_regularizer()
+        && matches!(stage, Stage::Computing)
+    {
+        outputs.iter().for_each(|output| add_loss(&activity_cost(&regularizer, output)));
+    }
     outputs
+}
+
+/// What an output costs, divided by the size of the batch.
+#[track_caller]
+fn activity_cost(regularizer: &Regularizer, output: &Tensor) -> Tensor {
+    let cost = regularizer.cost(output);
+    match output.spec().map(|spec| spec.dims.first().copied()) {
+        Ok(Some(batch)) if batch > 0 => cost / batch as f64,
+        _ => cost,
+    }
 }
 
 /// Finds out the outputs' shapes by running the layer on the model's symbols, then records the call as one node.

@@ -1,88 +1,50 @@
 //! The fully connected layer.
 
-use crate::initializers::Initializer;
-use crate::layers::{Layer, LayerState, Weight, activations};
-use rushlight_core::{Error, ErrorKind, Result, Spec, Tensor};
+use crate::layers::Layer;
+use crate::layers::activations::{Function, Linear};
+use crate::layers::define::{basics, layer};
+use crate::layers::sizes::unfit;
+use rushlight_core::{Result, Spec, Tensor};
 
-/// `y = activation(x · kernel + bias)` over the last axis.
-///
-/// # Shapes
-/// `[batch, …, features] → [batch, …, units]`; variables `kernel [features, units]` and `bias [units]`.
-///
-/// ```
-/// use rushlight::prelude::*;
-/// let dense = Dense::new(3).activation(activations::Relu);
-/// let y = dense.call(&Tensor::ones([2, 5], DType::F32));
-/// assert_eq!(y.shape()?, [2, 3]);
-/// # Ok::<(), rushlight::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct Dense {
-    state: LayerState,
-    units: usize,
-    use_bias: bool,
-    activation: activations::Function,
-    kernel_initializer: Initializer,
-    bias_initializer: Initializer,
-    kernel: Weight,
-    bias: Weight,
-}
-
-impl Dense {
+layer! {
+    /// `y = activation(x · kernel + bias)` over the last axis.
+    ///
+    /// # Shapes
+    /// `[batch, …, features] → [batch, …, units]`; variables `kernel [features, units]` and `bias [units]`.
+    ///
+    /// ```
+    /// use rushlight::prelude::*;
+    /// let dense = Dense::new(3).activation(activations::Relu);
+    /// let y = dense.call(&Tensor::ones([2, 5], DType::F32));
+    /// assert_eq!(y.shape()?, [2, 3]);
+    /// # Ok::<(), rushlight::Error>(())
+    /// ```
+    Dense = "Dense";
     /// A layer with `units` outputs, a bias and no activation.
-    #[track_caller]
-    pub fn new(units: usize) -> Dense {
-        Dense {
-            state: LayerState::new("Dense"),
-            units,
-            use_bias: true,
-            activation: activations::Linear,
-            kernel_initializer: Initializer::GlorotUniform,
-            bias_initializer: Initializer::Zeros,
-            kernel: Weight::new(),
-            bias: Weight::new(),
-        }
+    new(units: usize);
+    settings {
+        /// What is applied to the sums.
+        activation => Function = Linear;
+        /// Whether there is a bias.
+        use_bias: bool = true;
     }
-
-    /// What is applied to the sums.
-    pub fn activation(mut self, activation: activations::Function) -> Dense {
-        self.activation = activation;
-        self
-    }
-
-    /// Whether there is a bias.
-    pub fn use_bias(mut self, use_bias: bool) -> Dense {
-        self.use_bias = use_bias;
-        self
-    }
-
-    /// The first values of the kernel; [`Initializer::GlorotUniform`] by default.
-    pub fn kernel_initializer(mut self, initializer: Initializer) -> Dense {
-        self.kernel_initializer = initializer;
-        self
-    }
-
-    /// The first values of the bias; zeros by default.
-    pub fn bias_initializer(mut self, initializer: Initializer) -> Dense {
-        self.bias_initializer = initializer;
-        self
+    parameters {
+        kernel = GlorotUniform, kernel_initializer kernel_regularizer kernel_constraint;
+        bias = Zeros, bias_initializer bias_regularizer bias_constraint;
     }
 }
 
 impl Layer for Dense {
-    fn state(&self) -> &LayerState {
-        &self.state
-    }
+    basics!(passes_mask);
 
     fn build(&self, input: &Spec) -> Result<()> {
         if input.rank() < 2 {
-            let rule = "the input must have a batch axis and a feature axis";
-            return Err(Error::with_inputs(ErrorKind::Shape, "dense", rule, vec![input.clone()]));
+            return Err(unfit("Dense", "the input must have a batch axis and a feature axis", &[input]));
         }
         let features = input.dims[input.rank() - 1];
-        self.kernel.make("kernel", &[features, self.units], &self.kernel_initializer)?;
+        self.kernel.make("kernel", &[features, self.units])?;
         if self.use_bias {
-            self.bias.make("bias", &[self.units], &self.bias_initializer)?;
+            self.bias.make("bias", &[self.units])?;
         }
         Ok(())
     }

@@ -42,36 +42,72 @@
 //! ```
 
 mod activation;
-mod batch_normalization;
+mod borders;
 mod call;
+mod config;
 mod convolution;
+mod define;
 mod dense;
 mod dropout;
+mod einsum_dense;
+mod embedding;
+mod extra_losses;
+mod inner;
+mod masks;
 mod merge;
 mod mode;
+mod normalization;
 mod pooling;
+mod registry;
 mod reshape;
+mod sizes;
 mod state;
 
-pub use activation::{Activation, ReLU, Softmax, activations};
-pub use batch_normalization::BatchNormalization;
-pub use call::{Apply, Inputs, IntoLayer};
-pub use convolution::{Conv, Conv1d, Conv2d, Conv3d};
-pub use dense::Dense;
-pub use dropout::Dropout;
-pub use merge::{Add, Concatenate};
-pub use mode::{is_training, training};
-pub use pooling::{
-    AveragePooling1d, AveragePooling2d, AveragePooling3d, GlobalAveragePooling1d, GlobalAveragePooling2d,
-    GlobalAveragePooling3d, GlobalMaxPooling1d, GlobalMaxPooling2d, GlobalMaxPooling3d, MaxPooling1d,
-    MaxPooling2d, MaxPooling3d,
+pub use activation::{Activation, AxisList, ELU, LeakyReLU, PReLU, ReLU, Softmax, activations};
+pub use borders::{
+    Cropping, Cropping1d, Cropping2d, Cropping3d, ZeroPadding, ZeroPadding1d, ZeroPadding2d, ZeroPadding3d,
 };
-pub use reshape::{Flatten, Identity, Reshape, ZeroPadding2d};
+pub use call::{Apply, Inputs, IntoLayer};
+pub use config::Setting;
+pub use convolution::{
+    Causal, Conv, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, Conv3d, Conv3dTranspose, ConvTranspose,
+    DepthwiseConv, DepthwiseConv1d, DepthwiseConv2d, Edges, SeparableConv, SeparableConv1d, SeparableConv2d,
+};
+pub use define::FromConfig;
+pub use dense::Dense;
+pub use dropout::{
+    ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, Noise, SpatialDropout,
+    SpatialDropout1d, SpatialDropout2d, SpatialDropout3d,
+};
+pub use einsum_dense::{EinsumDense, OutputShape};
+pub use embedding::Embedding;
+pub use extra_losses::{add_loss, collect_losses};
+pub use inner::Inner;
+pub use masks::{mask_of, set_mask};
+pub use merge::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+pub use mode::{is_training, training};
+pub use normalization::{
+    BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, SpectralNormalization,
+    UnitNormalization,
+};
+pub use pooling::{
+    AdaptiveAveragePooling, AdaptiveAveragePooling1d, AdaptiveAveragePooling2d, AdaptiveAveragePooling3d,
+    AdaptiveMaxPooling, AdaptiveMaxPooling1d, AdaptiveMaxPooling2d, AdaptiveMaxPooling3d, AveragePooling,
+    AveragePooling1d, AveragePooling2d, AveragePooling3d, GlobalAveragePooling, GlobalAveragePooling1d,
+    GlobalAveragePooling2d, GlobalAveragePooling3d, GlobalMaxPooling, GlobalMaxPooling1d, GlobalMaxPooling2d,
+    GlobalMaxPooling3d, MaxPooling, MaxPooling1d, MaxPooling2d, MaxPooling3d, Stride,
+};
+pub use registry::{BUILT_IN_LAYERS, layer_from_config, register_layer};
+pub use reshape::{Closure, Flatten, Identity, Lambda, Permute, RepeatVector, Reshape, TargetShape};
+pub use sizes::{Margins, Sizes};
 pub use state::{LayerState, Weight, reset_names};
 
 pub(crate) use call::LayerCall;
+pub(crate) use config::words;
 pub(crate) use state::{layers_by_identity, snake_case};
 
+use crate::config::Config;
+use crate::regularizers::Regularizer;
 use rushlight_core::{Error, ErrorKind, Result, Spec, Tensor, Variable};
 use std::sync::Arc;
 
@@ -120,6 +156,22 @@ pub trait Layer: CloneLayer + std::any::Any + Send + Sync {
         }
     }
 
+    /// What the layer is made of, in the words of Keras's `get_config`; [`layer_from_config`] makes it again.
+    ///
+    /// Begin with [`Config::of`] and add the settings; [`register_layer`] makes a class of your own known.
+    ///
+    /// # Errors
+    /// If a setting is a function of the program, or the layer does not say what it is made of.
+    fn config(&self) -> Result<Config> {
+        let rule = "the layer does not say what it is made of: implement `config`";
+        Err(Error::new(ErrorKind::Value, self.state().class(), rule))
+    }
+
+    /// Whether the output has the input's mask ([`set_mask`]), because each step stays by itself.
+    fn passes_mask(&self) -> bool {
+        false
+    }
+
     /// The output of the layer for these inputs: a tensor, or several (`layer.call([&a, &b])`).
     ///
     /// Builds the layer if this is its first call. The result carries an error if the inputs do not fit.
@@ -154,6 +206,21 @@ pub trait Layer: CloneLayer + std::any::Any + Send + Sync {
     {
         self.state().set_name(name);
         self
+    }
+
+    /// The same layer, whose outputs cost something: divided by the size of the batch, it is added to the loss.
+    fn activity_regularizer(self, regularizer: impl Into<Option<Regularizer>>) -> Self
+    where
+        Self: Sized,
+    {
+        self.state().set_activity_regularizer(regularizer.into());
+        self
+    }
+
+    /// What the trained weights cost by their regularizers, one scalar each, inner layers' included.
+    #[track_caller]
+    fn regularization_losses(&self) -> Vec<Tensor> {
+        self.state().regularization_losses()
     }
 
     /// All variables, inner layers' included: first the layer's own, in the order in which it made them.
@@ -201,34 +268,12 @@ impl Layer for Arc<dyn Layer> {
     fn forward_many(&self, inputs: &[&Tensor]) -> Vec<Tensor> {
         (**self).forward_many(inputs)
     }
-}
 
-layers_by_identity!(
-    Activation,
-    Add,
-    AveragePooling1d,
-    AveragePooling2d,
-    AveragePooling3d,
-    BatchNormalization,
-    Concatenate,
-    Conv1d,
-    Conv2d,
-    Conv3d,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePooling1d,
-    GlobalAveragePooling2d,
-    GlobalAveragePooling3d,
-    GlobalMaxPooling1d,
-    GlobalMaxPooling2d,
-    GlobalMaxPooling3d,
-    Identity,
-    MaxPooling1d,
-    MaxPooling2d,
-    MaxPooling3d,
-    ReLU,
-    Reshape,
-    Softmax,
-    ZeroPadding2d,
-);
+    fn config(&self) -> Result<Config> {
+        (**self).config()
+    }
+
+    fn passes_mask(&self) -> bool {
+        (**self).passes_mask()
+    }
+}

@@ -1,6 +1,8 @@
 //! What every layer keeps besides its hyper-parameters: name, place, variables and inner layers.
 
+use crate::constraints::Constraint;
 use crate::initializers::Initializer;
+use crate::regularizers::Regularizer;
 use rushlight_core::trace::{Flat, Key, scope_path};
 use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Structure, Tensor, Variable, eagerly};
 use std::cell::RefCell;
@@ -32,12 +34,14 @@ struct Contents {
     weights: Vec<Own>,
     inner: Vec<LayerState>,
     outputs: Vec<Spec>,
+    activity_regularizer: Option<Regularizer>,
 }
 
 struct Own {
     variable: Variable,
     /// Made to be trained; a moving statistic is not.
     trains: bool,
+    regularizer: Option<Regularizer>,
 }
 
 thread_local! {
@@ -134,6 +138,32 @@ impl LayerState {
         inner.iter().for_each(|layer| layer.set_trainable(trainable));
     }
 
+    /// What the layer's outputs cost.
+    pub fn activity_regularizer(&self) -> Option<Regularizer> {
+        self.lock().activity_regularizer.clone()
+    }
+
+    /// As [`Layer::activity_regularizer`](crate::layers::Layer::activity_regularizer).
+    pub fn set_activity_regularizer(&self, regularizer: Option<Regularizer>) {
+        self.lock().activity_regularizer = regularizer;
+    }
+
+    /// What the trained weights cost by their regularizers, inner layers' included.
+    #[track_caller]
+    pub(crate) fn regularization_losses(&self) -> Vec<Tensor> {
+        let mut seen = std::collections::HashSet::new();
+        let mut costs = Vec::new();
+        self.visit(&mut |own| {
+            if let Some(regularizer) = &own.regularizer
+                && own.variable.is_trainable()
+                && seen.insert(own.variable.id())
+            {
+                costs.push((regularizer.clone(), own.variable.clone()));
+            }
+        });
+        costs.into_iter().map(|(regularizer, variable)| regularizer.cost(&variable.read())).collect()
+    }
+
     /// The layer's own variables, without those of inner layers.
     pub fn weights(&self) -> Vec<Variable> {
         self.lock().weights.iter().map(|own| own.variable.clone()).collect()
@@ -147,19 +177,23 @@ impl LayerState {
     /// The layer's own variables, then those of inner layers; each once.
     pub fn variables(&self) -> Vec<Variable> {
         let mut found = Vec::new();
-        self.collect_variables(&mut found);
         let mut seen = std::collections::HashSet::new();
-        found.retain(|variable| seen.insert(variable.id()));
+        self.visit(&mut |own| {
+            if seen.insert(own.variable.id()) {
+                found.push(own.variable.clone());
+            }
+        });
         found
     }
 
-    fn collect_variables(&self, into: &mut Vec<Variable>) {
+    /// Goes over the layer's own weights, then over those of inner layers.
+    fn visit(&self, visitor: &mut dyn FnMut(&Own)) {
         let inner = {
             let contents = self.lock();
-            into.extend(contents.weights.iter().map(|own| own.variable.clone()));
+            contents.weights.iter().for_each(&mut *visitor);
             contents.inner.clone()
         };
-        inner.iter().for_each(|layer| layer.collect_variables(into));
+        inner.iter().for_each(|layer| layer.visit(visitor));
     }
 
     /// Shapes and dtypes that the first call gave, if there has been one.
@@ -196,14 +230,19 @@ impl LayerState {
         if self.is_built() {
             return Ok(());
         }
+        let specs = inputs.iter().map(|input| input.spec().cloned()).collect::<Result<Vec<Spec>>>()?;
+        self.build_with(&specs, build)
+    }
+
+    /// As [`LayerState::build_once`], from shapes and dtypes alone.
+    pub(crate) fn build_with(&self, specs: &[Spec], build: impl FnOnce(&[Spec]) -> Result<()>) -> Result<()> {
         let _turn = self.0.building.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_built() {
             return Ok(());
         }
-        let specs = inputs.iter().map(|input| input.spec().cloned()).collect::<Result<Vec<Spec>>>()?;
         let dtype =
             specs.first().map(|spec| spec.dtype).filter(|dtype| dtype.is_float()).unwrap_or(DType::F32);
-        let built = self.enter(Stage::Building(dtype), || eagerly(|| build(&specs)));
+        let built = self.enter(Stage::Building(dtype), || eagerly(|| build(specs)));
         match built {
             Ok(()) => self.0.built.store(true, Ordering::Release),
             Err(_) => self.lock().weights.clear(),
@@ -289,13 +328,33 @@ impl Weight {
     /// If no layer is being built, if a size is open (the batch axis), or if the initializer does not fit.
     #[track_caller]
     pub fn make(&self, name: &str, dims: &[usize], initializer: &Initializer) -> Result<()> {
-        self.make_variable(name, dims, initializer, true)
+        self.make_variable(name, dims, initializer, true, None).map(drop)
     }
 
     /// As [`Weight::make`], for what is not trained: moving statistics, counters.
     #[track_caller]
     pub fn make_untrainable(&self, name: &str, dims: &[usize], initializer: &Initializer) -> Result<()> {
-        self.make_variable(name, dims, initializer, false)
+        self.make_variable(name, dims, initializer, false, None).map(drop)
+    }
+
+    /// As [`Weight::make`], with what the weight costs and must keep to.
+    ///
+    /// # Errors
+    /// As [`Weight::make`].
+    #[track_caller]
+    pub fn make_parameter(
+        &self,
+        name: &str,
+        dims: &[usize],
+        initializer: &Initializer,
+        regularizer: Option<&Regularizer>,
+        constraint: Option<&Constraint>,
+    ) -> Result<()> {
+        let variable = self.make_variable(name, dims, initializer, true, regularizer)?;
+        if let Some(constraint) = constraint.cloned() {
+            variable.set_constraint(move |value| constraint.project(value));
+        }
+        Ok(())
     }
 
     #[track_caller]
@@ -305,7 +364,8 @@ impl Weight {
         dims: &[usize],
         initializer: &Initializer,
         trainable: bool,
-    ) -> Result<()> {
+        regularizer: Option<&Regularizer>,
+    ) -> Result<Variable> {
         let frame = ACTIVE.with_borrow(|active| {
             let frozen = active.iter().any(|frame| !frame.state.is_trainable());
             active.last().map(|frame| (frame.state.clone(), frame.stage, frozen))
@@ -320,9 +380,10 @@ impl Weight {
         let path = scope_path().unwrap_or_else(|| state.name());
         let variable = Variable::new(format!("{path}/{name}"), &initializer.tensor(dims, dtype))?;
         variable.set_trainable(trainable && !frozen);
-        state.lock().weights.push(Own { variable: variable.clone(), trains: trainable });
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(variable);
-        Ok(())
+        let own = Own { variable: variable.clone(), trains: trainable, regularizer: regularizer.cloned() };
+        state.lock().weights.push(own);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(variable.clone());
+        Ok(variable)
     }
 
     /// The variable, once the layer is built.

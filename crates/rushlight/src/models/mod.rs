@@ -10,6 +10,7 @@ pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 pub use weights::weights_metadata;
 
+use crate::config::Config;
 use crate::layers::{Inputs, Layer, LayerState, layers_by_identity};
 use crate::training::Compiled;
 pub(crate) use functional::{Functional, layer_of};
@@ -100,6 +101,14 @@ impl Layer for Model {
     #[track_caller]
     fn forward_many(&self, inputs: &[&Tensor]) -> Vec<Tensor> {
         self.layer.forward_many(inputs)
+    }
+
+    fn config(&self) -> Result<Config> {
+        self.layer.config()
+    }
+
+    fn passes_mask(&self) -> bool {
+        self.layer.passes_mask()
     }
 }
 

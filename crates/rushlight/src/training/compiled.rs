@@ -1,7 +1,7 @@
 //! What `compile` puts together: a training step and an evaluation step over batches.
 
 use crate::data::Batch;
-use crate::layers::{Layer, training};
+use crate::layers::{Layer, collect_losses, training};
 use crate::losses::Loss;
 use crate::metrics::{Mean, Metric};
 use crate::models::Model;
@@ -119,8 +119,8 @@ impl Compiled {
         let step = |mut tensors: Inputs| {
             let inputs = tensors.owned(batch.inputs.clone());
             let targets = tensors.owned(batch.targets.clone());
-            let predictions = model.call_many(&inputs);
-            let loss = self.loss(&targets, &predictions)?;
+            let (predictions, added) = collect_losses(|| model.call_many(&inputs));
+            let loss = with_added(self.loss(&targets, &predictions)?, added, model);
             self.measure(&loss, &targets, &predictions)
         };
         training(false, || self.evaluation_step.call(&arguments(batch, &[]), step))
@@ -139,15 +139,20 @@ impl Compiled {
             let mut values = None;
             let (_, gradients) = value_and_grad(
                 || {
-                    predictions = model.call_many(&inputs);
+                    let (outputs, added) = collect_losses(|| model.call_many(&inputs));
+                    predictions = outputs;
                     match self.loss(&targets, &predictions) {
-                        Ok(loss) => values.insert(loss).mean(..),
+                        Ok(loss) => {
+                            let loss = with_added(loss, added, model);
+                            values.insert(loss).mean(..)
+                        }
                         Err(error) => Tensor::carry(error),
                     }
                 },
                 variables,
             )?;
             self.optimizer.apply(&gradients, variables)?;
+            variables.iter().try_for_each(Variable::constrain)?;
             match values {
                 Some(values) => self.measure(&values, &targets, &predictions),
                 None => unreachable!("without a loss there are no gradients"),
@@ -185,6 +190,16 @@ impl Compiled {
         self.mean_loss.add_mean(loss, examples)?;
         let (Some(target), Some(prediction)) = (targets.first(), predictions.first()) else { return Ok(()) };
         self.metrics.iter().try_for_each(|metric| metric.update(target, prediction))
+    }
+}
+
+/// The loss with what layers and the regularizers of weights add to it.
+#[track_caller]
+fn with_added(loss: Tensor, mut added: Vec<Tensor>, model: &Model) -> Tensor {
+    added.extend(model.regularization_losses());
+    match added.into_iter().reduce(|sum, cost| sum + cost) {
+        Some(sum) => loss.mean(..) + sum,
+        None => loss,
     }
 }
 
