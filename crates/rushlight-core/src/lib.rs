@@ -21,6 +21,7 @@ pub use ops::view::{concat, stack};
 pub use tensor::{
     DType, Element, Ellipsis, Error, ErrorKind, Index, NewAxis, Result, Spec, Tensor, WeakTensor, strided,
 };
+pub use trace::control::{cond, for_range, map, scan, switch, while_loop, while_loop_at_most};
 pub use trace::{
     Function, Structure, Tape, Variable, custom_gradient, eagerly, explain, function, is_recording,
     recordings_of, run_functions_eagerly, scope, value_and_grad,

@@ -1,6 +1,7 @@
 //! Eager execution: one op now, views without copying.
 
 use crate::cpu::buffer::{Buffer, ViewMut};
+use crate::cpu::control;
 use crate::cpu::kernels::{self, Dense, run_dense};
 use crate::ops::{Op, Specs};
 use crate::profile::{self, Described};
@@ -17,6 +18,11 @@ pub(crate) fn execute(op: &Op, inputs: &[&Value], outputs: Specs) -> SmallVec<[V
 /// The same; hands each result on as soon as it is there.
 #[inline]
 pub(crate) fn execute_into(op: &Op, inputs: &[&Value], outputs: Specs, mut deliver: impl FnMut(Value)) {
+    match op {
+        Op::Loop(op) => return control::run_loop(op, inputs).into_iter().for_each(deliver),
+        Op::Branch(op) => return control::run_branch(op, inputs).into_iter().for_each(deliver),
+        _ => {}
+    }
     if let Some(buffer) = few_elements(op, inputs, &outputs[0]) {
         let spec = outputs.into_iter().next().expect("elementwise ops have one result");
         return deliver(Value::contiguous(buffer, spec));

@@ -1,6 +1,7 @@
 //! The CPU engine: kernels, memory plan, thread pool, executor.
 
 pub(crate) mod buffer;
+mod control;
 mod eager;
 pub mod isa;
 pub(crate) mod kernels;

@@ -1,6 +1,7 @@
 //! The steps of a program: which kernel runs on which places.
 
 use crate::cpu::buffer::{View, ViewMut};
+use crate::cpu::control::{BranchProgram, LoopProgram};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::conv_lanes::{self, LanesConv, Planes, PlanesMut};
 use crate::cpu::kernels::fused::FusedLoop;
@@ -34,6 +35,8 @@ pub(crate) enum Work {
     LanesInputGradient(LanesConv),
     LanesKernelGradient(LanesConv),
     LanesWindow(Op, LanesWindow),
+    Turns(Box<LoopProgram>),
+    Choice(Box<BranchProgram>),
 }
 
 impl fmt::Display for Step {
@@ -42,9 +45,13 @@ impl fmt::Display for Step {
         let places = |places: &[Place]| places.iter().map(Place::to_string).collect::<Vec<_>>().join(", ");
         let name = self.work.name();
         write!(formatter, "{name}: {} → {}", places(&self.inputs), places(&self.outputs))?;
-        match &self.origin.path {
-            Some(path) => write!(formatter, "  # {path}"),
-            None => Ok(()),
+        if let Some(path) = &self.origin.path {
+            write!(formatter, "  # {path}")?;
+        }
+        match &self.work {
+            Work::Turns(program) => program.fmt(formatter),
+            Work::Choice(program) => program.fmt(formatter),
+            _ => Ok(()),
         }
     }
 }
@@ -60,7 +67,7 @@ pub(crate) struct Memory<'a> {
 }
 
 impl Memory<'_> {
-    fn address(&self, place: &Place) -> *mut u8 {
+    pub(crate) fn address(&self, place: &Place) -> *mut u8 {
         let base = match place.storage {
             Storage::Input(number) => self.inputs[number].cast_mut(),
             Storage::Variable(number) => self.variables[number],
@@ -102,6 +109,8 @@ impl Work {
             Work::LanesConvolution(sizes) => format!("conv {sizes} in lanes"),
             Work::LanesInputGradient(sizes) => format!("conv {sizes} input gradient in lanes"),
             Work::LanesKernelGradient(sizes) => format!("conv {sizes} kernel gradient in lanes"),
+            Work::Turns(_) => "turns".to_string(),
+            Work::Choice(_) => "choice".to_string(),
         }
     }
 
@@ -117,18 +126,23 @@ impl Work {
             | Work::LanesInputGradient(sizes)
             | Work::LanesKernelGradient(sizes) => sizes.flops(),
             Work::Loop(fused) => fused.points() as u64 * fused.ops().len() as u64,
-            Work::LanesWindow(..) | Work::Copy => 0,
+            Work::Turns(program) => program.flops(),
+            Work::Choice(_) | Work::LanesWindow(..) | Work::Copy => 0,
         }
     }
 }
 
 impl Step {
+    pub(crate) fn flops(&self) -> u64 {
+        self.work.flops(&self.inputs, &self.outputs)
+    }
+
     pub(crate) fn describe(&self) -> Described {
         let bytes = |place: &Place| (place.dims.iter().product::<usize>() * place.dtype.size()) as u64;
         let spec = |place: &Place| Spec { dims: place.dims.clone(), dtype: place.dtype };
         Described {
             kernel: self.work.name(),
-            flops: self.work.flops(&self.inputs, &self.outputs),
+            flops: self.flops(),
             bytes: self.inputs.iter().chain(&self.outputs).map(bytes).sum(),
             outputs: self.outputs.iter().map(spec).collect(),
         }
@@ -193,6 +207,8 @@ impl Step {
                         to,
                     );
                 }
+                Work::Turns(program) => program.run(memory, &self.inputs, &self.outputs),
+                Work::Choice(program) => program.run(memory, &self.inputs, &self.outputs),
                 Work::LanesWindow(op, sizes) => {
                     let (from, to) = (memory.planes(input(0)), memory.planes_mut(output(0)));
                     match op {

@@ -36,8 +36,16 @@ pub(crate) fn from_recording(
         .collect();
     for recorded in &recording.nodes {
         let kind = match &recorded.call {
-            Call::Input(_) => Kind::Input(input_numbers[&(Arc::as_ptr(recorded) as usize)]),
-            Call::Variable(variable) => Kind::Variable(variable_numbers[&variable.id()]),
+            Call::Input(_) => match input_numbers.get(&(Arc::as_ptr(recorded) as usize)) {
+                Some(&number) => Kind::Input(number),
+                // An input of a body that turned out not to be needed.
+                None => continue,
+            },
+            // The body of a loop or a branch gets variables as inputs.
+            Call::Variable(variable) => match input_numbers.get(&(Arc::as_ptr(recorded) as usize)) {
+                Some(&number) => Kind::Input(number),
+                None => Kind::Variable(variable_numbers[&variable.id()]),
+            },
             Call::Op(op) => Kind::Op(op.clone()),
             Call::Composite(_) => unreachable!("only models record composites"),
         };

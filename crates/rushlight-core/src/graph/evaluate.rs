@@ -1,4 +1,5 @@
-//! Runs a graph node by node with the eager kernels: what compiled programs are held against.
+//! Runs a graph node by node with the eager kernels: the bodies of loops and branches on values, and what compiled
+//! programs are held against.
 
 use crate::cpu;
 use crate::graph::{Fused, Graph, Kind, Operand};

@@ -4,13 +4,11 @@
 //! pure functions only. Program order between reads and assignments was resolved while recording.
 
 mod build;
-#[cfg(test)]
 mod evaluate;
 mod print;
 mod verify;
 
 pub(crate) use build::from_recording;
-#[cfg(test)]
 pub(crate) use evaluate::evaluate;
 pub(crate) use verify::verify;
 

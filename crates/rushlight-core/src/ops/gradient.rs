@@ -1,6 +1,6 @@
 //! From an op to its gradient: one table that points to the formulas in the op families.
 
-use crate::ops::{Op, convolution, elementwise, index, linear, pooling, reduce, sort, view};
+use crate::ops::{Op, control, convolution, elementwise, index, linear, pooling, reduce, sort, view};
 use crate::tensor::Tensor;
 use smallvec::{SmallVec, smallvec};
 
@@ -27,8 +27,13 @@ pub(crate) fn of(
     wanted: &[bool],
 ) -> InputGradients {
     let context = Context { inputs, outputs, wanted };
-    if let Op::Sort(sort) = op {
-        return from[0].as_ref().map_or_else(InputGradients::new, |g| sort::gradient(sort, &context, g));
+    match op {
+        Op::Sort(sort) => {
+            return from[0].as_ref().map_or_else(InputGradients::new, |g| sort::gradient(sort, &context, g));
+        }
+        Op::Loop(op) => return control::gradient_loop(op, &context, from),
+        Op::Branch(op) => return control::gradient_branch(op, &context, from),
+        _ => {}
     }
     let Some(g) = &from[0] else { return InputGradients::new() };
     match op {
@@ -58,9 +63,13 @@ pub(crate) fn of(
         Op::TakeAlong(axis) => index::gradient_take_along(*axis, &context, g),
         Op::TakeAlongAdd(axis) => index::gradient_take_along_add(*axis, &context, g),
         Op::TakeAlongSet(axis) => index::gradient_take_along_set(*axis, &context, g),
-        Op::Compare(_) | Op::ArgReduce(_) | Op::Iota(_) | Op::Random(_) | Op::Sort(_) => {
-            InputGradients::new()
-        }
+        Op::Compare(_)
+        | Op::ArgReduce(_)
+        | Op::Iota(_)
+        | Op::Random(_)
+        | Op::Sort(_)
+        | Op::Loop(_)
+        | Op::Branch(_) => InputGradients::new(),
     }
 }
 

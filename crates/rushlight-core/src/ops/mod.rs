@@ -4,6 +4,7 @@
 //! compile and differentiate like the primitives do.
 
 pub mod arrange;
+pub mod control;
 pub mod convolution;
 pub mod einsum;
 pub mod elementwise;
@@ -25,6 +26,7 @@ pub(crate) mod gradient;
 use crate::tensor::{DType, Dims, Fault, Spec, Tensor, close, display_dims, multiply};
 use crate::trace::apply::{apply, fail};
 use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
 
 /// What an op gives, as far as it is known without running it.
 pub(crate) type Specs = SmallVec<[Spec; 1]>;
@@ -78,6 +80,9 @@ pub enum Op {
     Iota(index::Iota),
     /// `key (i64 [2]: seed, counter) → random elements`
     Random(random::Random),
+    // control flow
+    Loop(Arc<control::Loop>),
+    Branch(Arc<control::Branch>),
 }
 
 /// Elements that a result may have at most: as many as could be addressed, eight bytes each.
@@ -156,12 +161,19 @@ impl Op {
             Op::Sort(_) => "sort",
             Op::Iota(_) => "iota",
             Op::Random(random) => random.distribution.name(),
+            Op::Loop(op) => op.name,
+            Op::Branch(op) => op.name,
         }
     }
 
     /// Number of results.
     pub(crate) fn output_count(&self) -> usize {
-        if matches!(self, Op::Sort(_)) { 2 } else { 1 }
+        match self {
+            Op::Sort(_) => 2,
+            Op::Loop(op) => op.output_count(),
+            Op::Branch(op) => op.output_count(),
+            _ => 1,
+        }
     }
 
     /// The shape and dtype of each result, or the rule that the inputs break.
@@ -203,6 +215,8 @@ impl Op {
             Op::Sort(sort) => return sort.infer(inputs[0]),
             Op::Iota(iota) => Spec { dims: iota.dims.clone(), dtype: iota.dtype },
             Op::Random(random) => random.infer(inputs[0])?,
+            Op::Loop(op) => return op.infer(inputs),
+            Op::Branch(op) => return op.infer(inputs),
         };
         // So that nothing that multiplies sizes later on has to think of it.
         if one.dims.iter().fold(1, |count, &dim| multiply(count, close(dim, 1).max(1))) > MOST_ELEMENTS {
@@ -240,6 +254,8 @@ impl Op {
             }),
             Op::Iota(iota) => Op::Iota(index::Iota { dims: close(&iota.dims), ..iota.clone() }),
             Op::Random(random) => Op::Random(random::Random { dims: close(&random.dims), ..random.clone() }),
+            Op::Loop(op) => Op::Loop(Arc::new(op.with_batch(batch))),
+            Op::Branch(op) => Op::Branch(Arc::new(op.with_batch(batch))),
             other => other.clone(),
         }
     }
@@ -266,6 +282,8 @@ impl Op {
                 let (start, stop) = (slice.start.as_slice(), slice.stop.as_slice());
                 format!("{name}[{start:?}..{stop:?}]")
             }
+            Op::Loop(op) => format!("{op:?}"),
+            Op::Branch(op) => format!("{op:?}"),
             _ => name.to_string(),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::cpu;
 use crate::graph::{Constant, Graph, Inputs, Kind, Node, Rewriter, ValueId};
+use crate::ops::Op;
 use crate::tensor::Value;
 use smallvec::SmallVec;
 
@@ -34,8 +35,10 @@ pub(super) fn run(graph: &Graph) -> Graph {
 fn fold(rewriter: &Rewriter, node: &Node) -> Option<SmallVec<[Value; 1]>> {
     let Kind::Op(op) = &node.kind else { return None };
     // A broadcast constant stays a broadcast, which later passes see through.
-    let view = matches!(op, crate::ops::Op::Broadcast(_));
-    if view || node.outputs.iter().any(|spec| spec.bytes() > LARGEST_BYTES) {
+    let view = matches!(op, Op::Broadcast(_));
+    // A loop takes its time when the program runs.
+    let control = matches!(op, Op::Loop(_) | Op::Branch(_));
+    if view || control || node.outputs.iter().any(|spec| spec.bytes() > LARGEST_BYTES) {
         return None;
     }
     let inputs: Option<SmallVec<[&Value; 4]>> = rewriter

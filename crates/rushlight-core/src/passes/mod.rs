@@ -1,5 +1,6 @@
 //! Rewrites of graphs; [`all`] lists them by name, in the order in which they run.
 
+mod control;
 mod cse;
 mod dce;
 mod fold;
@@ -17,15 +18,21 @@ pub(crate) struct Pass {
     pub(crate) run: fn(&Graph) -> Graph,
 }
 
+const CONTROL: &str = "loops and branches";
+const BODIES: &str = "bodies of loops and branches";
+const FUSION: &str = "fuse elementwise ops";
+
 /// Every pass, in order.
-pub(crate) fn all() -> [Pass; 6] {
+pub(crate) fn all() -> [Pass; 8] {
     [
+        Pass { name: CONTROL, run: control::run },
         Pass { name: "fold constants", run: fold::run },
         Pass { name: "simplify", run: simplify::run },
         Pass { name: "common subexpressions", run: cse::run },
         Pass { name: "dead code", run: dce::run },
-        Pass { name: "fuse elementwise ops", run: fuse::run },
+        Pass { name: FUSION, run: fuse::run },
         Pass { name: "dead code", run: dce::run },
+        Pass { name: BODIES, run: control::finish_bodies },
     ]
 }
 
@@ -35,7 +42,21 @@ pub(crate) fn optimize(graph: Graph) -> Graph {
     if print {
         eprintln!("recorded: {graph}");
     }
-    all().into_iter().fold(graph, |graph, pass| {
+    run(graph, all(), print)
+}
+
+/// A body without what it does not need, before it becomes a part of a larger op.
+pub(crate) fn tidy(graph: Graph) -> Graph {
+    run(graph, all().into_iter().filter(|pass| ![CONTROL, FUSION, BODIES].contains(&pass.name)), false)
+}
+
+/// A body whose loops and branches are done with, after all other passes.
+fn finish(graph: Graph) -> Graph {
+    run(graph, all().into_iter().filter(|pass| pass.name != CONTROL), false)
+}
+
+fn run(graph: Graph, passes: impl IntoIterator<Item = Pass>, print: bool) -> Graph {
+    passes.into_iter().fold(graph, |graph, pass| {
         let after = (pass.run)(&graph);
         if cfg!(debug_assertions)
             && let Err(problem) = verify(&after)

@@ -79,17 +79,14 @@ pub(crate) fn record(call: Call, inputs: &[&Tensor], outputs: SmallVec<[Spec; 1]
     let count = outputs.len();
     let (path, made_at) = scope::current();
     let location = made_at.unwrap_or(Location::caller());
-    let name = call.name().to_string();
-    match recorder::add(
-        |recording, index| {
-            let inputs = inputs.iter().map(|&input| input.clone()).collect();
-            Node { call, inputs, outputs, path, location, recording, index }
-        },
-        inputs,
-    ) {
+    let mut make = |inputs, recording, index| {
+        let (call, outputs, path) = (call.clone(), outputs.clone(), path.clone());
+        Node { call, inputs, outputs, path, location, recording, index }
+    };
+    match recorder::add(&mut make, inputs) {
         Ok(node) => (0..count).map(|output| Tensor::from_symbol(&node, output)).collect(),
         Err(rule) => {
-            let error = Error::new(ErrorKind::Recording, name, rule);
+            let error = Error::new(ErrorKind::Recording, call.name(), rule);
             SmallVec::from_elem(Tensor::carry(error), count)
         }
     }

@@ -2,6 +2,8 @@
 
 pub mod ambient;
 pub(crate) mod apply;
+pub(crate) mod body;
+pub mod control;
 mod explain;
 mod function;
 pub mod model;

@@ -1,6 +1,6 @@
 //! The stack of recordings on this thread: which nodes were made, which variables were read and assigned.
 
-use crate::tensor::{Error, ErrorKind, Result, Spec, Tensor};
+use crate::tensor::{Error, ErrorKind, Result, Spec, Symbol, Tensor};
 use crate::trace::node::{Call, MODEL, Node, RecordingId};
 use crate::trace::variable::Variable;
 use smallvec::SmallVec;
@@ -28,6 +28,12 @@ pub(crate) struct Recording {
     /// Whether something was used that every thread has one of, such as the default generator.
     pub(crate) is_bound_to_thread: bool,
     by_variable: HashMap<u64, usize>,
+    /// Whether this is the body of a loop or a branch, which may use symbols of what surrounds it.
+    is_body: bool,
+    /// What a body uses of its surroundings, each with the input that stands for it inside.
+    pub(crate) captures: Vec<(Tensor, Tensor)>,
+    /// The input that stands for an output of a node outside.
+    by_capture: HashMap<(usize, usize), usize>,
 }
 
 enum Level {
@@ -45,6 +51,19 @@ static NEXT_RECORDING: AtomicU64 = AtomicU64::new(MODEL + 1);
 
 /// Runs `body` while everything symbolic is recorded; returns its result and the recording.
 pub(crate) fn record_with<R>(body: impl FnOnce() -> R) -> (R, Recording) {
+    record_level(false, body)
+}
+
+/// The same for the body of a loop or a branch: symbols of what surrounds it become inputs of its own.
+pub(crate) fn record_body<R>(body: impl FnOnce() -> R) -> (R, Recording) {
+    let (result, recording) = record_level(true, body);
+    if recording.is_bound_to_thread {
+        bind_to_thread();
+    }
+    (result, recording)
+}
+
+fn record_level<R>(is_body: bool, body: impl FnOnce() -> R) -> (R, Recording) {
     let id = NEXT_RECORDING.fetch_add(1, Ordering::Relaxed);
     let recording = Recording {
         id,
@@ -52,6 +71,9 @@ pub(crate) fn record_with<R>(body: impl FnOnce() -> R) -> (R, Recording) {
         variables: Vec::new(),
         is_bound_to_thread: false,
         by_variable: HashMap::new(),
+        is_body,
+        captures: Vec::new(),
+        by_capture: HashMap::new(),
     };
     LEVELS.with_borrow_mut(|levels| levels.push(Level::Recording(recording)));
     let guard = PopOnPanic;
@@ -116,7 +138,35 @@ impl Recording {
         node
     }
 
-    fn variable(
+    /// A new input that nothing has been computed from yet.
+    pub(crate) fn input(&mut self, name: &str, spec: Spec, location: &'static Location<'static>) -> Tensor {
+        let node = self.push(|recording, index| Node {
+            call: Call::Input(name.into()),
+            inputs: SmallVec::new(),
+            outputs: SmallVec::from_elem(spec, 1),
+            path: None,
+            location,
+            recording,
+            index,
+        });
+        Tensor::from_symbol(&node, 0)
+    }
+
+    /// The input of this body that stands for a symbol of the level below.
+    fn capture(&mut self, outer: &Tensor, symbol: &Symbol) -> Tensor {
+        let key = (Arc::as_ptr(&symbol.node) as usize, symbol.output);
+        if let Some(&number) = self.by_capture.get(&key) {
+            return self.captures[number].1.clone();
+        }
+        let spec = symbol.node.outputs[symbol.output].clone();
+        let inner = self.input(symbol.node.call.name(), spec, symbol.node.location);
+        self.by_capture.insert(key, self.captures.len());
+        self.captures.push((outer.clone(), inner.clone()));
+        inner
+    }
+
+    /// What is known of a variable, which is read now if it was not before.
+    pub(crate) fn variable(
         &mut self,
         variable: &Variable,
         location: &'static Location<'static>,
@@ -151,30 +201,78 @@ fn next_index() -> u64 {
     NEXT_INDEX.fetch_add(1, Ordering::Relaxed)
 }
 
+/// What is new of a node: everything but its inputs.
+type MakeNode<'a> = &'a mut dyn FnMut(SmallVec<[Tensor; 3]>, RecordingId, u64) -> Node;
+
 /// Adds a node to whatever its symbolic inputs belong to; otherwise says in words why that cannot be.
-pub(crate) fn add(
-    make: impl FnOnce(RecordingId, u64) -> Node,
-    inputs: &[&Tensor],
-) -> std::result::Result<Arc<Node>, String> {
+pub(crate) fn add(make: MakeNode, inputs: &[&Tensor]) -> std::result::Result<Arc<Node>, String> {
+    let in_body = with_recording(|recording| recording.is_body).unwrap_or(false);
+    if in_body && inputs.iter().any(|input| input.is_symbolic()) {
+        return LEVELS.with_borrow_mut(|levels| {
+            let inputs = inputs.iter().map(|input| import_into(levels, input)).collect::<Result<_, _>>()?;
+            match levels.last_mut() {
+                Some(Level::Recording(body)) => {
+                    Ok(body.push(|recording, index| make(inputs, recording, index)))
+                }
+                _ => unreachable!("a body is being recorded"),
+            }
+        });
+    }
+    let owned = || inputs.iter().map(|&input| input.clone()).collect();
     let mut owner = None;
     for symbol in inputs.iter().filter_map(|input| input.symbol()) {
         match owner {
             None => owner = Some(symbol.node.recording),
             Some(id) if id == symbol.node.recording => {}
             Some(MODEL) | Some(_) if symbol.node.recording == MODEL || owner == Some(MODEL) => {
-                return Err("a symbolic tensor of a model met one of a function that is being recorded: \
-                            call the model on the function's tensors instead"
-                    .to_string());
+                return Err(met_model());
             }
             Some(_) => return Err(left_recording()),
         }
     }
     match owner {
-        None | Some(MODEL) => Ok(Arc::new(make(MODEL, next_index()))),
-        Some(id) => with_recording(|recording| (recording.id == id).then(|| recording.push(make)))
-            .flatten()
-            .ok_or_else(left_recording),
+        None | Some(MODEL) => Ok(Arc::new(make(owned(), MODEL, next_index()))),
+        Some(id) => with_recording(|recording| {
+            (recording.id == id).then(|| recording.push(|recording, index| make(owned(), recording, index)))
+        })
+        .flatten()
+        .ok_or_else(left_recording),
     }
+}
+
+fn met_model() -> String {
+    "a symbolic tensor of a model met one of a function that is being recorded: \
+     call the model on the function's tensors instead"
+        .to_string()
+}
+
+/// What stands for a tensor in the innermost of these levels; says in words why nothing does.
+fn import_into(levels: &mut [Level], tensor: &Tensor) -> std::result::Result<Tensor, String> {
+    let Some(symbol) = tensor.symbol() else { return Ok(tensor.clone()) };
+    let of_model = symbol.node.recording == MODEL;
+    match levels.split_last_mut() {
+        Some((Level::Recording(top), _)) if top.id == symbol.node.recording => Ok(tensor.clone()),
+        Some((Level::Recording(top), below)) if top.is_body => {
+            let outer = import_into(below, tensor)?;
+            Ok(match outer.symbol() {
+                Some(symbol) => top.capture(&outer, symbol),
+                None => outer.clone(),
+            })
+        }
+        Some((Level::Recording(_), _)) if of_model => Err(met_model()),
+        _ if of_model => Ok(tensor.clone()),
+        _ => Err(left_recording()),
+    }
+}
+
+/// What stands for a tensor in the body that is being recorded: itself, or an input for what surrounds the body.
+pub(crate) fn import(tensor: &Tensor) -> std::result::Result<Tensor, String> {
+    LEVELS.with_borrow_mut(|levels| import_into(levels, tensor))
+}
+
+/// The body of a loop or a branch that is being recorded right now, if one is.
+pub(crate) fn current_body() -> Option<RecordingId> {
+    with_recording(|recording| recording.is_body.then_some(recording.id)).flatten()
 }
 
 pub(crate) fn left_recording() -> String {
@@ -186,19 +284,8 @@ pub(crate) fn left_recording() -> String {
 /// A new argument of the function being recorded.
 pub(crate) fn add_input(name: &str, spec: Spec) -> Tensor {
     let location = Location::caller();
-    let node = with_recording(|recording| {
-        recording.push(|recording, index| Node {
-            call: Call::Input(name.into()),
-            inputs: SmallVec::new(),
-            outputs: SmallVec::from_elem(spec, 1),
-            path: None,
-            location,
-            recording,
-            index,
-        })
-    })
-    .expect("arguments are added while recording");
-    Tensor::from_symbol(&node, 0)
+    with_recording(|recording| recording.input(name, spec, location))
+        .expect("arguments are added while recording")
 }
 
 /// A new input of a model, with any axis open that is [`crate::tensor::BATCH`].
@@ -227,12 +314,11 @@ pub(crate) fn read(variable: &Variable) -> Option<Tensor> {
 #[track_caller]
 pub(crate) fn assign(variable: &Variable, value: &Tensor) -> Result<bool> {
     let location = Location::caller();
-    if let Some(symbol) = value.symbol() {
-        let here = with_recording(|recording| recording.id == symbol.node.recording).unwrap_or(false);
-        if !here {
-            return Err(Error::new(ErrorKind::Recording, "assign", left_recording()));
-        }
-    }
-    let value = value.detached();
+    let imported = match (is_recording(), value.is_symbolic()) {
+        (true, true) => import(value).map_err(|rule| Error::new(ErrorKind::Recording, "assign", rule))?,
+        (false, true) => return Err(Error::new(ErrorKind::Recording, "assign", left_recording())),
+        (_, false) => value.clone(),
+    };
+    let value = imported.detached();
     Ok(with_recording(|recording| recording.variable(variable, location).current = value).is_some())
 }

@@ -3,6 +3,8 @@
 use crate::ops::{Op, gradient};
 use crate::tensor::{Error, ErrorKind, Result, Tensor};
 use crate::trace::apply::Outputs;
+use crate::trace::node::RecordingId;
+use crate::trace::recorder;
 use crate::trace::variable::Variable;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
@@ -37,6 +39,8 @@ struct Notes {
     /// Which variables are watched; `None` means all trainable ones.
     variables: RefCell<Option<HashSet<u64>>>,
     paused: Cell<bool>,
+    /// The body of a loop or a branch in which the tape was made.
+    body: Option<RecordingId>,
 }
 
 thread_local! {
@@ -73,7 +77,7 @@ impl Default for Tape {
 impl Tape {
     /// Starts noting on this thread.
     pub fn new() -> Tape {
-        let notes = Rc::new(Notes::default());
+        let notes = Rc::new(Notes { body: recorder::current_body(), ..Notes::default() });
         TAPES.with_borrow_mut(|tapes| tapes.push(notes.clone()));
         ACTIVE.set(ACTIVE.get() + 1);
         Tape { notes }
@@ -156,16 +160,40 @@ impl Tape {
             }
             None => Tensor::ones(&spec.dims, spec.dtype),
         };
-        let was_paused = self.notes.paused.replace(true);
-        let result = self.walk_back(target, seed);
-        self.notes.paused.set(was_paused);
-        Ok(result)
+        self.walk_back([(target, seed)])
+    }
+
+    /// The gradients of a sum of products of targets and weights, for sources that these depend on.
+    #[track_caller]
+    pub(crate) fn gradients_of_all(
+        &self,
+        targets: impl IntoIterator<Item = (Tensor, Tensor)>,
+        sources: &[Tensor],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let targets: Vec<(Tensor, Tensor)> = targets.into_iter().collect();
+        let gradients = self.walk_back(targets.iter().map(|(target, weight)| (target, weight.clone())))?;
+        Ok(sources.iter().map(|source| gradients.known(source).cloned()).collect())
     }
 
     #[track_caller]
-    fn walk_back(&self, target: &Tensor, seed: Tensor) -> Gradients {
+    fn walk_back<'a>(&self, seeds: impl IntoIterator<Item = (&'a Tensor, Tensor)>) -> Result<Gradients> {
+        if self.notes.body != recorder::current_body() {
+            let rule = "a tape made outside of the body of a loop or a branch sees nothing of what happens inside, \
+                        and the other way round: make the tape, and ask it, in the same body";
+            return Err(Error::new(ErrorKind::Recording, "gradient", rule));
+        }
+        let was_paused = self.notes.paused.replace(true);
         let mut gradients = Gradients { by_identity: HashMap::new() };
-        gradients.by_identity.insert(target.identity(), seed);
+        for (target, seed) in seeds {
+            gradients.add(target, seed);
+        }
+        self.follow_back(&mut gradients);
+        self.notes.paused.set(was_paused);
+        Ok(gradients)
+    }
+
+    #[track_caller]
+    fn follow_back(&self, gradients: &mut Gradients) {
         let entries = self.notes.entries.borrow();
         let tracked = self.notes.tracked.borrow();
         for entry in entries.iter().rev() {
@@ -183,7 +211,6 @@ impl Tape {
                 }
             }
         }
-        gradients
     }
 }
 
@@ -320,7 +347,7 @@ pub(crate) fn is_active() -> bool {
 }
 
 /// Runs `body` with all tapes of this thread paused.
-fn paused<R>(body: impl FnOnce() -> R) -> R {
+pub(crate) fn paused<R>(body: impl FnOnce() -> R) -> R {
     let mut before = SmallVec::<[(Rc<Notes>, bool); 2]>::new();
     TAPES.with_borrow(|tapes| {
         for notes in tapes {

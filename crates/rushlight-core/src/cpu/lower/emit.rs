@@ -1,5 +1,7 @@
 //! Walks the graph in order, gives every value a place and writes down the steps.
 
+mod control;
+
 use crate::cpu::kernels::conv_lanes::LanesConv;
 use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::view::strides_of;
@@ -39,7 +41,16 @@ pub(crate) enum Source {
 
 /// Chooses layouts, places and steps.
 pub(crate) fn lower(graph: &Graph) -> Lowered {
-    let mut emitter = Emitter::new(graph);
+    lower_with(graph, true)
+}
+
+/// The same for the body of a loop or a branch, whose results are always written to memory that is there.
+fn lower_body(graph: &Graph) -> Lowered {
+    lower_with(graph, false)
+}
+
+fn lower_with(graph: &Graph, shares_results: bool) -> Lowered {
+    let mut emitter = Emitter { shares_results, ..Emitter::new(graph) };
     for index in 0..graph.nodes.len() {
         emitter.node(index);
     }
@@ -67,6 +78,8 @@ struct Emitter<'a> {
     assigned_to: HashMap<ValueId, usize>,
     /// The values that lie in each temporary memory and each variable.
     residents: HashMap<Storage, Vec<(ValueId, Place)>>,
+    /// Whether results that need no step may share the memory of what they are.
+    shares_results: bool,
 }
 
 impl<'a> Emitter<'a> {
@@ -100,6 +113,7 @@ impl<'a> Emitter<'a> {
             temporaries: Vec::new(),
             constants: Vec::new(),
             residents: HashMap::new(),
+            shares_results: true,
         }
     }
 
@@ -122,6 +136,8 @@ impl<'a> Emitter<'a> {
                 self.settle(id, place);
             }
             Kind::Fused(fused) => self.fused(index, node, fused),
+            Kind::Op(Op::Loop(op)) => self.turns(index, node, op),
+            Kind::Op(Op::Branch(op)) => self.choice(index, node, op),
             Kind::Op(op) => {
                 if let Some(place) = self.view(node, op) {
                     self.settle(id, place);
@@ -450,6 +466,9 @@ impl<'a> Emitter<'a> {
     }
 
     fn source_of(&self, number: usize) -> Source {
+        if !self.shares_results {
+            return Source::Computed;
+        }
         let id = self.graph.outputs[number];
         let earlier = self.graph.outputs[..number].iter().position(|&other| other == id);
         if let Some(earlier) = earlier {
