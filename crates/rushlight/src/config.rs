@@ -212,6 +212,19 @@ arguments! {
 
 /// A struct whose fields are Keras's arguments with Keras's defaults: makes `Default` and [`Configured`] of them.
 macro_rules! configured {
+    ($(#[$meta:meta])* $visibility:vis struct $name:ident as $class:literal;) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        $visibility struct $name;
+
+        impl $crate::config::Configured for $name {
+            const CLASS: &'static str = $class;
+
+            fn from_config(_config: &$crate::config::Config) -> rushlight_core::Result<$name> {
+                Ok($name)
+            }
+        }
+    };
     (
         $(#[$meta:meta])*
         $visibility:vis struct $name:ident as $class:literal {

@@ -36,8 +36,20 @@ pub mod prelude {
     pub use crate::data::{Batch, Dataset};
     pub use crate::initializers::Initializer;
     pub use crate::layers::*;
-    pub use crate::losses::*;
-    pub use crate::metrics::*;
+    pub use crate::losses::{
+        BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
+        CategoricalGeneralizedCrossEntropy, CategoricalHinge, Circle, CosineSimilarity, Ctc, Dice, Hinge,
+        Huber, KlDivergence, LogCosh, Loss, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
+        MeanSquaredLogarithmicError, Poisson, Reduction, SparseCategoricalCrossentropy, SquaredHinge,
+        Tversky,
+    };
+    pub use crate::metrics::{
+        Accuracy, Auc, Average, BinaryAccuracy, BinaryIoU, CategoricalAccuracy, Curve, F1Score, FBetaScore,
+        FalseNegatives, FalsePositives, IoU, Mean, MeanIoU, MeanOf, Metric, OneHotIoU, OneHotMeanIoU,
+        Precision, PrecisionAtRecall, R2Score, Recall, RecallAtPrecision, RootMeanSquaredError,
+        SensitivityAtSpecificity, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,
+        SpecificityAtSensitivity, Sum, TopKCategoricalAccuracy, TrueNegatives, TruePositives,
+    };
     pub use crate::models::{Input, Model, Sequential};
     pub use crate::optimizers::schedules::{
         CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay,
