@@ -45,7 +45,12 @@ fn run(op: &Op, inputs: &[&Value], outputs: &Specs) -> SmallVec<[Buffer; 1]> {
         .map(|(buffer, spec)| unsafe { ViewMut::new(buffer.as_mut_ptr(), spec.dtype, spec.dims.clone()) })
         .collect();
     if profile::is_active() {
-        profile::timed(None, || describe(op, inputs, &outputs), || kernels::run(op, &views, &mut targets));
+        profile::timed(
+            None,
+            None,
+            || describe(op, inputs, &outputs),
+            || kernels::run(op, &views, &mut targets),
+        );
     } else {
         kernels::run(op, &views, &mut targets);
     }

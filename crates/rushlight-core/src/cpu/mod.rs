@@ -6,6 +6,7 @@ mod eager;
 pub mod isa;
 pub(crate) mod kernels;
 pub(crate) mod lower;
+mod picture;
 mod program;
 mod recycle;
 pub(crate) mod scratch;
@@ -14,4 +15,5 @@ pub mod threads;
 pub(crate) mod vector;
 
 pub(crate) use eager::{contiguous, execute, execute_into};
+pub(crate) use picture::{lifetimes, picture_of_compiled, picture_of_recorded};
 pub(crate) use program::Program;

@@ -6,17 +6,18 @@ use crate::cpu::lower::place::Storage;
 use crate::cpu::lower::{Lowered, Source, lower};
 use crate::cpu::steps::Memory;
 use crate::graph::Graph;
-use crate::profile;
+use crate::profile::{self, KernelPlace, Plan};
 use crate::tensor::{Inner, Result, Tensor, Value};
 use crate::trace::{Variable, debug_level};
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// A graph made ready to run.
 pub(crate) struct Program {
     name: Arc<str>,
-    lowered: Lowered,
+    lowered: Arc<Lowered>,
+    /// For those who want to see what runs.
+    plan: Arc<Plan>,
     /// Which variables are assigned.
     assigned: Vec<bool>,
     /// The numbers of the variables in the order in which they are locked: always the same for the same variables,
@@ -41,13 +42,13 @@ unsafe impl Sync for Addresses {}
 pub(crate) type Results = SmallVec<[Value; 2]>;
 
 impl Program {
-    /// Chooses kernels, layouts and places in memory for a graph.
-    pub(crate) fn compile(graph: Graph) -> Program {
+    /// Chooses kernels, layouts and places in memory for a graph that passes made of the recorded one.
+    pub(crate) fn compile(recorded: Graph, graph: Graph) -> Program {
         let mut assigned = vec![false; graph.variables.len()];
         graph.assignments.iter().for_each(|&(variable, _)| assigned[variable] = true);
         let mut lock_order: Vec<usize> = (0..graph.variables.len()).collect();
         lock_order.sort_by_key(|&index| graph.variables[index].id());
-        let lowered = lower(&graph);
+        let lowered = Arc::new(lower(&graph));
         if debug_level() >= 2 {
             let (steps, bytes) = (lowered.steps.len(), lowered.arena_bytes);
             eprintln!("program {}: {steps} steps, {bytes} bytes of temporary memory", graph.name);
@@ -56,15 +57,16 @@ impl Program {
         let constants = Addresses(lowered.constants.iter().map(Value::address).collect());
         let reads = |input| lowered.steps.iter().flat_map(|step| &step.inputs).any(|p| p.storage == input);
         let read = (0..graph.inputs.len()).map(|number| reads(Storage::Input(number))).collect();
-        let name = graph.name;
-        Program { name, lowered, assigned, lock_order, read, constants, arena: Mutex::new(None) }
+        let name = graph.name.clone();
+        let plan = Arc::new(Plan { recorded, compiled: graph, lowered: lowered.clone() });
+        Program { name, lowered, plan, assigned, lock_order, read, constants, arena: Mutex::new(None) }
     }
 
     /// Runs on the arguments and the current values of the variables, assigns variables, returns the results.
     ///
     /// `variables` are those of the graph, in its order: a program holds them weakly and keeps no weights alive.
     pub(crate) fn run(&self, variables: &[Variable], inputs: &[&Value]) -> Result<Results> {
-        let Lowered { steps, temporaries, arena_bytes, outputs, results, .. } = &self.lowered;
+        let Lowered { steps, temporaries, arena_bytes, outputs, results, .. } = &*self.lowered;
         let mut arena = (*arena_bytes > 0).then(|| self.arena.lock().unwrap_or_else(PoisonError::into_inner));
         let arena = arena.as_mut().map(|arena| arena.get_or_insert_with(|| Buffer::new(*arena_bytes)));
         let mut guards: SmallVec<[MutexGuard<Tensor>; 8]> = SmallVec::with_capacity(variables.len());
@@ -104,12 +106,18 @@ impl Program {
             temporaries,
         };
         if profile::is_active() {
-            let start = Instant::now();
-            for step in steps {
+            let call = profile::graph_begun(&self.name, &self.plan, *arena_bytes);
+            for (number, step) in steps.iter().enumerate() {
+                let place = call.map(|call| KernelPlace { call, step: number });
                 // SAFETY: as below.
-                profile::timed(Some(&step.origin), || step.describe(), || unsafe { step.run(&memory) });
+                profile::timed(
+                    Some(&step.origin),
+                    place,
+                    || step.describe(),
+                    || unsafe { step.run(&memory) },
+                );
             }
-            profile::graph_done(&self.name, start, *arena_bytes);
+            profile::graph_done(call);
         } else {
             for step in steps {
                 // SAFETY: arena, results and assigned variables are held exclusively; the rest is only read.

@@ -9,7 +9,7 @@ use crate::cpu::kernels::window_lanes::{self, LanesWindow};
 use crate::cpu::kernels::{self, layout};
 use crate::cpu::lower::copy_strides;
 use crate::cpu::lower::place::{Layout, Place, Storage};
-use crate::graph::Origin;
+use crate::graph::{Origin, ValueId};
 use crate::ops::Op;
 use crate::profile::Described;
 use crate::tensor::Spec;
@@ -22,6 +22,10 @@ pub(crate) struct Step {
     pub(crate) inputs: SmallVec<[Place; 4]>,
     pub(crate) outputs: SmallVec<[Place; 2]>,
     pub(crate) origin: Origin,
+    /// The node of the graph that it was written for.
+    pub(crate) reader: usize,
+    /// The value that it copies, if that is all it does.
+    pub(crate) copied: Option<ValueId>,
 }
 
 /// What a step does.
@@ -100,7 +104,7 @@ impl Memory<'_> {
 
 impl Work {
     /// What runs, for listings and profiles.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Work::Kernel(op) => op.name().to_string(),
             Work::LanesWindow(op, _) => format!("{} in lanes", op.name()),

@@ -3,8 +3,9 @@
 //! One job runs at a time. A job is a counter that the caller and the workers draw task numbers from; it closes
 //! when the caller finds no task left, and a worker that wakes up too late finds it closed and goes back to sleep.
 
+use crate::profile;
 use std::any::Any;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,6 +23,35 @@ const MOST_THREADS: usize = 1024;
 /// while another thread's call is running, runs all its tasks on the calling thread. A panic in a task is passed
 /// on to the caller once no task runs any more; tasks not yet begun are then skipped.
 pub(crate) fn parallel_for(tasks: usize, body: impl Fn(usize) + Sync) {
+    if profile::is_active() && tasks > 1 && thread_count() > 1 {
+        return profiled(tasks, body);
+    }
+    spread(tasks, body);
+}
+
+/// The same, telling the profile which thread was at work from when to when.
+#[cold]
+fn profiled(tasks: usize, body: impl Fn(usize) + Sync) {
+    let runs: Mutex<Vec<(usize, Instant, Instant, usize)>> = Mutex::default();
+    spread(tasks, |task| {
+        let start = Instant::now();
+        body(task);
+        let (end, worker) = (Instant::now(), WORKER.get());
+        let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+        match runs.iter_mut().find(|run| run.0 == worker) {
+            Some(run) => (run.2, run.3) = (end, run.3 + 1),
+            None => runs.push((worker, start, end, 1)),
+        }
+    });
+    profile::workers_done(&runs.into_inner().unwrap_or_else(PoisonError::into_inner));
+}
+
+thread_local! {
+    /// Which thread of the pool this is, from 1 on; 0 for those that call.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+fn spread(tasks: usize, body: impl Fn(usize) + Sync) {
     if tasks > 1 && thread_count() > 1 {
         let pool = Pool::get();
         if pool.claim() {
@@ -236,6 +266,7 @@ impl Pool {
 
     /// The life of a worker.
     fn serve(&'static self, number: usize) {
+        WORKER.set(number + 1);
         let mut seen = 0;
         loop {
             let epoch = self.wait_for_epoch(seen);

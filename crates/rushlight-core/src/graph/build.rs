@@ -49,12 +49,14 @@ pub(crate) fn from_recording(
             Call::Op(op) => Kind::Op(op.clone()),
             Call::Composite(_) => unreachable!("only models record composites"),
         };
-        let origin = Origin { path: recorded.path.clone(), location: recorded.location };
+        let mut origin =
+            Origin { path: recorded.path.clone(), location: recorded.location, sources: SmallVec::new() };
         let inputs = recorded.inputs.iter().map(|input| builder.value(input, &origin)).collect();
         builder.placed.insert(Arc::as_ptr(recorded), builder.nodes.len() as u32);
+        origin.sources.push(builder.nodes.len() as u32);
         builder.nodes.push(Node { kind, inputs, outputs: recorded.outputs.clone(), origin });
     }
-    let origin = Origin { path: None, location: Location::caller() };
+    let origin = Origin { path: None, location: Location::caller(), sources: SmallVec::new() };
     let inputs = inputs.iter().map(|input| builder.value(input, &origin)).collect();
     let outputs = outputs.iter().map(|output| builder.value(output, &origin)).collect();
     let mut assignments = Vec::new();

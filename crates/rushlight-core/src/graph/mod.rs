@@ -62,6 +62,30 @@ pub(crate) struct Origin {
     /// The path of layers, such as `model/dense_1`.
     pub(crate) path: Option<Arc<str>>,
     pub(crate) location: &'static Location<'static>,
+    /// The recorded nodes that it computes, by number: more than one if equal ops became one.
+    pub(crate) sources: SmallVec<[u32; 2]>,
+}
+
+/// What says where something comes from, but not what it is.
+#[derive(Clone)]
+pub(crate) struct Aside(pub(crate) Origin);
+
+impl PartialEq for Aside {
+    fn eq(&self, _: &Aside) -> bool {
+        true
+    }
+}
+
+impl Eq for Aside {}
+
+impl Hash for Aside {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl std::fmt::Debug for Aside {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("…")
+    }
 }
 
 /// What a node does.
@@ -97,6 +121,7 @@ pub(crate) struct FusedOp {
     pub(crate) op: Op,
     pub(crate) inputs: SmallVec<[Operand; 3]>,
     pub(crate) output: Spec,
+    pub(crate) origin: Aside,
 }
 
 /// An input of an op inside a fused loop.

@@ -10,6 +10,8 @@ pub(super) fn run(graph: &Graph) -> Graph {
         let key = (node.kind.clone(), rewriter.new_inputs(node));
         match seen.get(&key) {
             Some(&earlier) => {
+                let sources = node.origin.sources.iter().copied();
+                rewriter.nodes[earlier as usize].origin.sources.extend(sources);
                 for output in 0..node.outputs.len() as u32 {
                     rewriter
                         .replace(ValueId { node: index as u32, output }, ValueId { node: earlier, output });

@@ -3,7 +3,7 @@
 //! A group holds ops of one iteration space. An op joins the group of one of its inputs unless another of its
 //! inputs needs that group to have run. Broadcasts are taken into every group that reads them: they cost nothing.
 
-use crate::graph::{Fused, FusedOp, Graph, Inputs, Kind, Node, Operand, Rewriter, ValueId};
+use crate::graph::{Aside, Fused, FusedOp, Graph, Inputs, Kind, Node, Operand, Rewriter, ValueId};
 use crate::ops::Op;
 use crate::ops::reduce::Reduction;
 use crate::tensor::{Axes, Dims};
@@ -249,13 +249,15 @@ impl Groups {
                         op: op.clone(),
                         inputs: SmallVec::from_elem(Operand::Input(number), 1),
                         output: producer.outputs[0].clone(),
+                        origin: Aside(producer.origin.clone()),
                     });
                     body.len() - 1
                 });
                 operands.push(Operand::Body(wide));
             }
             let Kind::Op(op) = &node.kind else { unreachable!("only ops are fused") };
-            body.push(FusedOp { op: op.clone(), inputs: operands, output: node.outputs[0].clone() });
+            let origin = Aside(node.origin.clone());
+            body.push(FusedOp { op: op.clone(), inputs: operands, output: node.outputs[0].clone(), origin });
             place.insert(member, body.len() - 1);
         }
         let kept: Vec<usize> = members

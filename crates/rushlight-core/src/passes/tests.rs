@@ -108,7 +108,7 @@ fn passes_and_programs_keep_what_random_graphs_compute() {
         }
         before += graph.len();
         after += current.len();
-        let program = Program::compile(current.clone());
+        let program = Program::compile(current.clone(), current.clone());
         let inputs: Vec<&Value> = inputs.iter().collect();
         let first = program.run(&[], &inputs).unwrap();
         assert_same(&expected, &first, "the program", &current);

@@ -220,9 +220,9 @@ impl Recordings {
         let recording_time = start.elapsed();
         let start = Instant::now();
         let recorded_nodes = traced.graph.len();
-        let graph = passes::optimize(traced.graph);
+        let graph = passes::optimize(traced.graph.clone());
         let compiled_nodes = graph.len();
-        let program = Program::compile(graph);
+        let program = Program::compile(traced.graph, graph);
         let compile_time = start.elapsed();
         let mut state = self.lock();
         // Another thread may have recorded the same in the meantime.

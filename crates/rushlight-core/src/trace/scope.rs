@@ -7,6 +7,8 @@ use std::sync::Arc;
 struct Entry {
     path: Option<Arc<str>>,
     made_at: Option<&'static Location<'static>>,
+    /// Inside are gradients of what was computed in the scope of that path.
+    is_gradient: bool,
 }
 
 thread_local! {
@@ -18,11 +20,14 @@ thread_local! {
 /// With `made_at`, errors inside name that line (where the user made the layer) instead of the line of the op.
 pub fn scope<R>(name: &str, made_at: Option<&'static Location<'static>>, body: impl FnOnce() -> R) -> R {
     SCOPES.with_borrow_mut(|scopes| {
-        let path = match scopes.last().and_then(|outer| outer.path.as_deref()) {
-            Some(outer) => format!("{outer}/{name}").into(),
-            None => name.into(),
+        let path = match scopes.last() {
+            Some(Entry { path: Some(outer), is_gradient: true, .. }) => {
+                format!("{outer}/gradient/{name}").into()
+            }
+            Some(Entry { path: Some(outer), .. }) => format!("{outer}/{name}").into(),
+            _ => name.into(),
         };
-        scopes.push(Entry { path: Some(path), made_at });
+        scopes.push(Entry { path: Some(path), made_at, is_gradient: false });
     });
     let _leave = Leave;
     body()
@@ -32,8 +37,32 @@ pub fn scope<R>(name: &str, made_at: Option<&'static Location<'static>>, body: i
 pub(crate) fn located<R>(made_at: &'static Location<'static>, body: impl FnOnce() -> R) -> R {
     SCOPES.with_borrow_mut(|scopes| {
         let path = scopes.last().and_then(|outer| outer.path.clone());
-        scopes.push(Entry { path, made_at: Some(made_at) });
+        let is_gradient = scopes.last().is_some_and(|outer| outer.is_gradient);
+        scopes.push(Entry { path, made_at: Some(made_at), is_gradient });
     });
+    let _leave = Leave;
+    body()
+}
+
+/// A scope as it was when something was noted in it.
+#[derive(Clone, Default)]
+pub(crate) struct Noted {
+    path: Option<Arc<str>>,
+    made_at: Option<&'static Location<'static>>,
+}
+
+/// The current scope, to come back to.
+pub(crate) fn noted() -> Noted {
+    SCOPES.with_borrow(|scopes| {
+        let noted = |entry: &Entry| Noted { path: entry.path.clone(), made_at: entry.made_at };
+        scopes.last().map_or_else(Noted::default, noted)
+    })
+}
+
+/// Runs `body`, which computes gradients of what was computed in the noted scope: they belong to the same layer.
+pub(crate) fn gradient_scope<R>(of: &Noted, body: impl FnOnce() -> R) -> R {
+    let Noted { path, made_at } = of.clone();
+    SCOPES.with_borrow_mut(|scopes| scopes.push(Entry { path, made_at, is_gradient: true }));
     let _leave = Leave;
     body()
 }
@@ -55,6 +84,11 @@ pub fn scope_path() -> Option<Arc<str>> {
 /// Path of the current scope, and the line on which its layer was made.
 pub(crate) fn current() -> (Option<Arc<str>>, Option<&'static Location<'static>>) {
     SCOPES.with_borrow(|scopes| match scopes.last() {
+        Some(entry) if entry.is_gradient => {
+            let path =
+                entry.path.as_ref().map_or("gradient".into(), |path| format!("{path}/gradient").into());
+            (Some(path), entry.made_at)
+        }
         Some(entry) => (entry.path.clone(), entry.made_at),
         None => (None, None),
     })

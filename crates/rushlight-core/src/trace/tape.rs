@@ -5,6 +5,7 @@ use crate::tensor::{Error, ErrorKind, Result, Tensor};
 use crate::trace::apply::Outputs;
 use crate::trace::node::RecordingId;
 use crate::trace::recorder;
+use crate::trace::scope::{Noted, gradient_scope, noted};
 use crate::trace::variable::Variable;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,8 @@ struct Entry {
     rule: Rule,
     inputs: SmallVec<[Tensor; 3]>,
     outputs: Outputs,
+    /// The layer that it was applied in.
+    scope: Noted,
 }
 
 #[derive(Default)]
@@ -204,7 +207,7 @@ impl Tape {
             }
             let wanted: SmallVec<[bool; 3]> =
                 entry.inputs.iter().map(|input| tracked.contains(&input.identity())).collect();
-            let to = entry.gradients(&from, &wanted);
+            let to = gradient_scope(&entry.scope, || entry.gradients(&from, &wanted));
             for ((input, gradient), wanted) in entry.inputs.iter().zip(to).zip(wanted) {
                 if let (Some(gradient), true) = (gradient, wanted) {
                     gradients.add(input, gradient);
@@ -302,7 +305,7 @@ impl Notes {
             tracked.insert(output.identity());
         }
         let inputs = inputs.iter().map(|&input| input.clone()).collect();
-        self.entries.borrow_mut().push(Entry { rule, inputs, outputs: outputs.clone() });
+        self.entries.borrow_mut().push(Entry { rule, inputs, outputs: outputs.clone(), scope: noted() });
     }
 }
 

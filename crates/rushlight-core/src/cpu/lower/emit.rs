@@ -21,7 +21,11 @@ pub(crate) struct Lowered {
     pub(crate) steps: Vec<Step>,
     /// Offset of each temporary memory in the arena.
     pub(crate) temporaries: Vec<usize>,
+    /// Bytes of each temporary memory.
+    pub(crate) temporary_bytes: Vec<usize>,
     pub(crate) arena_bytes: usize,
+    /// Where each value lies that has memory.
+    pub(crate) places: HashMap<ValueId, Place>,
     pub(crate) constants: Vec<Value>,
     pub(crate) outputs: Vec<Spec>,
     /// Where each result comes from.
@@ -60,6 +64,8 @@ fn lower_with(graph: &Graph, shares_results: bool) -> Lowered {
 
 struct Emitter<'a> {
     graph: &'a Graph,
+    /// The node that steps are being written for.
+    current: usize,
     layouts: Layouts,
     steps: Vec<Step>,
     places: HashMap<ValueId, Place>,
@@ -102,6 +108,7 @@ impl<'a> Emitter<'a> {
         let assigned_to = graph.assignments.iter().map(|&(variable, value)| (value, variable)).collect();
         Emitter {
             graph,
+            current: 0,
             layouts,
             part_of,
             result_of,
@@ -118,6 +125,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn node(&mut self, index: usize) {
+        self.current = index;
         let node = &self.graph.nodes[index];
         let id = ValueId { node: index as u32, output: 0 };
         let spec = &node.outputs[0];
@@ -218,12 +226,7 @@ impl<'a> Emitter<'a> {
             if self.part_of.get(&part) != Some(&(id, start)) {
                 let from = self.places[&part].clone();
                 let to = whole.channels(start, channels);
-                self.push(
-                    Work::Copy,
-                    SmallVec::from_elem(from, 1),
-                    SmallVec::from_elem(to, 1),
-                    id.node as usize,
-                );
+                self.copy(part, from, to);
             }
             start += channels;
         }
@@ -390,12 +393,7 @@ impl<'a> Emitter<'a> {
             return place;
         }
         let copy = self.temporary(&Spec { dims: place.dims.clone(), dtype: place.dtype }, false);
-        self.push(
-            Work::Copy,
-            SmallVec::from_elem(place, 1),
-            SmallVec::from_elem(copy.clone(), 1),
-            id.node as usize,
-        );
+        self.copy(id, place, copy.clone());
         copy
     }
 
@@ -408,12 +406,7 @@ impl<'a> Emitter<'a> {
             return copy.clone();
         }
         let copy = self.temporary(&Spec { dims: place.dims.clone(), dtype: place.dtype }, lanes);
-        self.push(
-            Work::Copy,
-            SmallVec::from_elem(place, 1),
-            SmallVec::from_elem(copy.clone(), 1),
-            id.node as usize,
-        );
+        self.copy(id, place, copy.clone());
         self.converted.insert(id, copy.clone());
         // The copy is made once and stays as long as the value itself is read.
         self.residents.entry(copy.storage).or_default().push((id, copy.clone()));
@@ -422,12 +415,20 @@ impl<'a> Emitter<'a> {
 
     fn push(&mut self, work: Work, inputs: SmallVec<[Place; 4]>, outputs: SmallVec<[Place; 2]>, node: usize) {
         let origin = self.graph.nodes[node].origin.clone();
-        self.steps.push(Step { work, inputs, outputs, origin });
+        self.steps.push(Step { work, inputs, outputs, origin, reader: self.current, copied: None });
+    }
+
+    /// A copy of a value for the node that steps are being written for.
+    fn copy(&mut self, value: ValueId, from: Place, to: Place) {
+        self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(to, 1), value.node as usize);
+        if let Some(step) = self.steps.last_mut() {
+            step.copied = Some(value);
+        }
     }
 
     /// Copies results and new values of variables to where they go, unless they were computed there.
     fn deliver(&mut self) {
-        let last = self.graph.nodes.len().saturating_sub(1);
+        self.current = self.graph.nodes.len();
         for (number, &id) in self.graph.outputs.iter().enumerate() {
             if self.source_of(number) != Source::Computed {
                 continue;
@@ -436,7 +437,7 @@ impl<'a> Emitter<'a> {
             let to = Place::contiguous(Storage::Output(number), spec.dtype, &spec.dims);
             let from = self.places[&id].clone();
             if from.storage != to.storage {
-                self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(to, 1), last);
+                self.copy(id, from, to);
             }
         }
         let mut pending = Vec::new();
@@ -450,18 +451,13 @@ impl<'a> Emitter<'a> {
             // Another variable's old value must be saved before that variable is overwritten.
             if matches!(from.storage, Storage::Variable(_)) {
                 let copy = self.temporary(&spec, false);
-                self.push(
-                    Work::Copy,
-                    SmallVec::from_elem(from, 1),
-                    SmallVec::from_elem(copy.clone(), 1),
-                    last,
-                );
+                self.copy(id, from, copy.clone());
                 from = copy;
             }
-            pending.push((from, to));
+            pending.push((id, from, to));
         }
-        for (from, to) in pending {
-            self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(to, 1), last);
+        for (id, from, to) in pending {
+            self.copy(id, from, to);
         }
     }
 
@@ -502,6 +498,8 @@ impl<'a> Emitter<'a> {
             results: (0..self.graph.outputs.len()).map(|number| self.source_of(number)).collect(),
             temporaries,
             arena_bytes,
+            temporary_bytes: self.temporaries,
+            places: self.places,
             outputs: specs(&self.graph.outputs),
             steps: self.steps,
             constants: self.constants,

@@ -1,0 +1,285 @@
+//! What ran, for whom, from when to when: the times behind tables, traces and TensorBoard's profiles.
+//!
+//! Nothing is noted, and nothing costs more than a look at a flag, unless [`profile`] is on the way.
+
+mod picture;
+
+pub use picture::{Lifetime, Picture, PictureEdge, PictureKind, PictureNode, Plan, Share};
+
+use crate::graph::Origin;
+use crate::tensor::Spec;
+use std::cell::{Cell, RefCell};
+use std::panic::Location;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// One kernel that ran.
+#[derive(Clone, Debug)]
+pub struct KernelRun {
+    /// The kernel and the ops that it computes, for instance `conv 3×3, winograd` or `loop: mul add max`.
+    pub kernel: String,
+    /// The path of layers, such as `model/dense_1`.
+    pub path: Option<Arc<str>>,
+    /// The user's line that the op comes from, if it is known.
+    pub location: Option<&'static Location<'static>>,
+    /// When it started, counted from the start of the profile.
+    pub start: Duration,
+    /// How long it ran.
+    pub duration: Duration,
+    /// Floating-point operations that the ops ask for (a convolution counts as the direct one does).
+    pub flops: u64,
+    /// Bytes of all operands and results, each counted once.
+    pub bytes: u64,
+    /// Shapes and dtypes of the results.
+    pub outputs: Vec<Spec>,
+    /// Where it stands in a compiled graph; nothing for what ran eagerly.
+    pub place: Option<KernelPlace>,
+}
+
+/// Where a kernel stands in a compiled graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelPlace {
+    /// The call, by its number in [`Profile::graphs`].
+    pub call: usize,
+    /// The number of the kernel in the graph's program.
+    pub step: usize,
+}
+
+/// What one thread of the pool did for one kernel.
+#[derive(Clone, Debug)]
+pub struct WorkerRun {
+    /// The thread: 0 for the one that called, workers from 1 on.
+    pub worker: usize,
+    /// The kernel, by its number in [`Profile::kernels`].
+    pub kernel: usize,
+    /// When its first task started, counted from the start of the profile.
+    pub start: Duration,
+    /// From the start of its first task to the end of its last.
+    pub duration: Duration,
+    /// How many tasks it took.
+    pub tasks: usize,
+}
+
+/// Something else that took time, such as waiting for data or making them on another thread.
+#[derive(Clone, Debug)]
+pub struct SpanRun {
+    pub name: String,
+    /// The name of the thread; nothing for the one that is profiled.
+    pub thread: Option<String>,
+    /// When it started, counted from the start of the profile.
+    pub start: Duration,
+    pub duration: Duration,
+}
+
+/// One call of a compiled graph.
+#[derive(Clone, Debug)]
+pub struct GraphRun {
+    /// The name of the function.
+    pub function: Arc<str>,
+    /// When it started, counted from the start of the profile.
+    pub start: Duration,
+    /// How long it ran, from its first kernel to its last.
+    pub duration: Duration,
+    /// Bytes of temporary memory.
+    pub temporary_bytes: usize,
+    /// What was recorded, what it was compiled to, and which kernel computes what.
+    pub plan: Arc<Plan>,
+}
+
+/// Everything that ran on one thread (and on the workers that helped it) during [`profile`].
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// Kernels in the order in which they ran.
+    pub kernels: Vec<KernelRun>,
+    /// Calls of compiled graphs, in the order in which they began.
+    pub graphs: Vec<GraphRun>,
+    /// What the threads of the pool did, where a kernel was spread over them.
+    pub workers: Vec<WorkerRun>,
+    /// Everything else of which somebody told ([`span`]), on any thread of the program.
+    pub spans: Vec<SpanRun>,
+    /// When it began, as time since 1970.
+    pub began: Duration,
+    /// How long all of it took.
+    pub duration: Duration,
+}
+
+thread_local! {
+    static ACTIVE: Cell<bool> = const { Cell::new(false) };
+    /// Profiles on the way, the innermost last, each with its start.
+    static COLLECTED: RefCell<Vec<(Instant, Profile)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many profiles are on the way on all threads.
+static GOING_ON: AtomicUsize = AtomicUsize::new(0);
+
+/// What other threads told meanwhile: when it began and ended, its name and the thread's.
+static ELSEWHERE: Mutex<Vec<(Instant, Instant, String, String)>> = Mutex::new(Vec::new());
+
+/// Runs a body and tells which kernels ran meanwhile on this thread, eagerly or in compiled graphs.
+///
+/// Inside another profile, the inner one takes what runs in it.
+///
+/// ```
+/// use rushlight_core::{Tensor, profile::profile};
+///
+/// let x = Tensor::from([1.0f32, 2.0, 3.0]);
+/// let (y, profile) = profile(|| (&x * 2.0).exp());
+/// assert_eq!(profile.kernels.len(), 2);
+/// assert_eq!(profile.kernels[1].kernel, "exp");
+/// # drop(y);
+/// ```
+pub fn profile<R>(body: impl FnOnce() -> R) -> (R, Profile) {
+    /// Ends the profile even if the body panics.
+    struct End(bool);
+    impl Drop for End {
+        fn drop(&mut self) {
+            if self.0 {
+                stop();
+            }
+        }
+    }
+    start();
+    let mut end = End(true);
+    let result = body();
+    end.0 = false;
+    (result, stop())
+}
+
+/// Begins a profile on this thread, which [`stop`] ends: [`profile`] for work that is no closure.
+pub fn start() {
+    GOING_ON.fetch_add(1, Ordering::Relaxed);
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    COLLECTED.with_borrow_mut(|all| all.push((Instant::now(), Profile { began, ..Profile::default() })));
+    ACTIVE.set(true);
+}
+
+/// Ends the profile that this thread began last, and gives what it collected; an empty one if there is none.
+pub fn stop() -> Profile {
+    let Some((zero, mut profile)) = COLLECTED.with_borrow_mut(Vec::pop) else { return Profile::default() };
+    profile.duration = zero.elapsed();
+    ACTIVE.set(COLLECTED.with_borrow(|all| !all.is_empty()));
+    let mut elsewhere = ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (start, end, name, thread) in elsewhere.iter().filter(|(_, end, ..)| *end > zero) {
+        let start = (*start).max(zero);
+        let (start, duration) = (start.duration_since(zero), end.duration_since(start));
+        profile.spans.push(SpanRun { name: name.clone(), thread: Some(thread.clone()), start, duration });
+    }
+    if GOING_ON.fetch_sub(1, Ordering::Relaxed) == 1 {
+        elsewhere.clear();
+    }
+    profile
+}
+
+/// Runs a body that profiles are to show under a name: the reading of data, waiting for them, a whole step.
+///
+/// Costs nothing to speak of while nothing is profiled. On the profiled thread it shows beside the kernels; on any
+/// other one under that thread's name.
+pub fn span<R>(name: &str, body: impl FnOnce() -> R) -> R {
+    if GOING_ON.load(Ordering::Relaxed) == 0 {
+        return body();
+    }
+    let start = Instant::now();
+    let result = body();
+    span_since(name, start);
+    result
+}
+
+/// As [`span`], for what began earlier and ends now.
+pub fn span_since(name: &str, start: Instant) {
+    if is_active() {
+        note(|zero, profile| {
+            let from = start.max(zero);
+            let (name, duration) = (name.to_string(), from.elapsed());
+            profile.spans.push(SpanRun { name, thread: None, start: from.duration_since(zero), duration });
+        });
+    } else if GOING_ON.load(Ordering::Relaxed) > 0 {
+        let thread = std::thread::current().name().unwrap_or("thread").to_string();
+        let told = (start, Instant::now(), name.to_string(), thread);
+        ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+}
+
+/// Whether kernels are to be noted.
+#[inline]
+pub(crate) fn is_active() -> bool {
+    ACTIVE.get()
+}
+
+/// What a kernel is called and how much it does, told only when a profile asks.
+pub(crate) struct Described {
+    pub(crate) kernel: String,
+    pub(crate) flops: u64,
+    pub(crate) bytes: u64,
+    pub(crate) outputs: Vec<Spec>,
+}
+
+/// Runs a kernel and notes it.
+pub(crate) fn timed(
+    origin: Option<&Origin>,
+    place: Option<KernelPlace>,
+    describe: impl FnOnce() -> Described,
+    run: impl FnOnce(),
+) {
+    let start = Instant::now();
+    run();
+    let duration = start.elapsed();
+    note(|zero, profile| {
+        let Described { kernel, flops, bytes, outputs } = describe();
+        profile.kernels.push(KernelRun {
+            kernel,
+            path: origin.and_then(|origin| origin.path.clone()),
+            location: origin.map(|origin| origin.location),
+            start: start.duration_since(zero),
+            duration,
+            flops,
+            bytes,
+            outputs,
+            place,
+        });
+    });
+}
+
+/// Notes that a call of a compiled graph begins; gives its number.
+pub(crate) fn graph_begun(function: &Arc<str>, plan: &Arc<Plan>, temporary_bytes: usize) -> Option<usize> {
+    let mut number = None;
+    note(|zero, profile| {
+        number = Some(profile.graphs.len());
+        profile.graphs.push(GraphRun {
+            function: function.clone(),
+            start: zero.elapsed(),
+            duration: Duration::ZERO,
+            temporary_bytes,
+            plan: plan.clone(),
+        });
+    });
+    number
+}
+
+/// Notes that the call of that number has ended.
+pub(crate) fn graph_done(call: Option<usize>) {
+    note(|zero, profile| {
+        if let Some(run) = call.and_then(|call| profile.graphs.get_mut(call)) {
+            run.duration = zero.elapsed().saturating_sub(run.start);
+        }
+    });
+}
+
+/// Notes what the threads of the pool did for the kernel that is running: thread, first start, last end, tasks.
+pub(crate) fn workers_done(runs: &[(usize, Instant, Instant, usize)]) {
+    note(|zero, profile| {
+        let kernel = profile.kernels.len();
+        for &(worker, start, end, tasks) in runs {
+            let (start, duration) = (start.duration_since(zero), end.duration_since(start));
+            profile.workers.push(WorkerRun { worker, kernel, start, duration, tasks });
+        }
+    });
+}
+
+fn note(write: impl FnOnce(Instant, &mut Profile)) {
+    COLLECTED.with_borrow_mut(|collected| {
+        if let Some((zero, profile)) = collected.last_mut() {
+            write(*zero, profile);
+        }
+    });
+}
