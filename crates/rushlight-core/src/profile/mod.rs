@@ -72,6 +72,16 @@ pub struct SpanRun {
     pub duration: Duration,
 }
 
+/// One step of something that goes on in steps, such as a training.
+#[derive(Clone, Debug)]
+pub struct StepRun {
+    pub name: String,
+    pub number: u64,
+    /// When it started, counted from the start of the profile.
+    pub start: Duration,
+    pub duration: Duration,
+}
+
 /// One call of a compiled graph.
 #[derive(Clone, Debug)]
 pub struct GraphRun {
@@ -98,6 +108,8 @@ pub struct Profile {
     pub workers: Vec<WorkerRun>,
     /// Everything else of which somebody told ([`span`]), on any thread of the program.
     pub spans: Vec<SpanRun>,
+    /// Steps that were told of ([`step_since`]).
+    pub steps: Vec<StepRun>,
     /// When it began, as time since 1970.
     pub began: Duration,
     /// How long all of it took.
@@ -198,6 +210,15 @@ pub fn span_since(name: &str, start: Instant) {
         let told = (start, Instant::now(), name.to_string(), thread);
         ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner).push(told);
     }
+}
+
+/// Tells the profile of this thread, if there is one, of a step that began then and ends now.
+pub fn step_since(name: &str, number: u64, start: Instant) {
+    note(|zero, profile| {
+        let from = start.max(zero);
+        let (start, duration) = (from.duration_since(zero), from.elapsed());
+        profile.steps.push(StepRun { name: name.to_string(), number, start, duration });
+    });
 }
 
 /// Whether kernels are to be noted.

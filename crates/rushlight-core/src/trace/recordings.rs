@@ -3,6 +3,7 @@
 use crate::cpu::Program;
 use crate::graph::{Graph, from_recording};
 use crate::passes;
+use crate::profile;
 use crate::tensor::{DType, Error, ErrorKind, Result, Tensor, Value};
 use crate::trace::explain::{self, Reason};
 use crate::trace::signature::{Flat, Inputs, Key, Part};
@@ -215,15 +216,16 @@ impl Recordings {
     where
         R::Parts: Send + Sync + 'static,
     {
-        let start = Instant::now();
+        let began = Instant::now();
         let traced = trace(self.name, call.arguments, body)?;
-        let recording_time = start.elapsed();
+        let recording_time = began.elapsed();
         let start = Instant::now();
         let recorded_nodes = traced.graph.len();
         let graph = passes::optimize(traced.graph.clone());
         let compiled_nodes = graph.len();
         let program = Program::compile(traced.graph, graph);
         let compile_time = start.elapsed();
+        profile::span_since("record and compile", began);
         let mut state = self.lock();
         // Another thread may have recorded the same in the meantime.
         if let Some(ready) = state.find::<R::Parts>(call) {

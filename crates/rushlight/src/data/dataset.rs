@@ -2,6 +2,7 @@
 
 use crate::data::random::Random;
 use crate::data::{Augmentation, DataError, ImageSet, Normalization};
+use rushlight_core::profile::span;
 use rushlight_core::{Error, ErrorKind, Result, Tensor};
 use std::fmt;
 use std::sync::Arc;
@@ -243,7 +244,7 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Result<Batch>> {
         match &mut self.0 {
             Origin::Here(batches) => batches.next(),
-            Origin::Thread { receiver, worker } => match receiver.recv() {
+            Origin::Thread { receiver, worker } => match span("wait for data", || receiver.recv()) {
                 Ok(batch) => Some(batch),
                 Err(_) => match worker.take()?.join() {
                     Ok(()) => None,
@@ -274,12 +275,14 @@ impl Iterator for Here {
         let size = self.data.batch_size();
         let examples = &self.order[self.next * size..((self.next + 1) * size).min(self.order.len())];
         self.next += 1;
-        let mut batch = self.data.source.batch(examples, self.epoch);
-        for change in &self.data.maps {
-            batch = batch.and_then(|batch| change(batch));
-        }
-        // What goes on to training is values: an error that a tensor carries surfaces here, once.
-        let checked = batch.and_then(|batch| batch.size().map(|_| batch));
+        let checked = span("make batch", || {
+            let mut batch = self.data.source.batch(examples, self.epoch);
+            for change in &self.data.maps {
+                batch = batch.and_then(|batch| change(batch));
+            }
+            // What goes on to training is values: an error that a tensor carries surfaces here, once.
+            batch.and_then(|batch| batch.size().map(|_| batch))
+        });
         if checked.is_err() {
             self.next = usize::MAX;
         }

@@ -13,21 +13,29 @@
 //! ```
 
 mod callback;
+mod chrome;
 mod conceptual;
 mod event_file;
+mod function_graph;
 mod graph;
 mod histogram;
 mod hparams;
 mod images;
 mod proto;
 mod record;
+mod timeline;
+mod trace;
 mod values;
 mod writer;
+mod xplane;
 
 pub use callback::TensorBoard;
+pub use chrome::write_chrome_trace;
 pub use graph::{NodeRun, OpGraph, OpNode};
 pub use hparams::{Experiment, HParam, HParams, SessionStatus};
+pub use trace::trace;
 pub use writer::Writer;
+pub use xplane::write_profile;
 
 #[cfg(test)]
 mod tests;
