@@ -203,6 +203,14 @@ pub(crate) struct ProfileOptions {
     /// Rows of each table
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "20")]
     pub(crate) top: usize,
+
+    /// Write graphs with times and memory, and a profile, for TensorBoard to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) logdir: Option<PathBuf>,
+
+    /// Write a trace for ui.perfetto.dev or chrome://tracing to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,6 +8,7 @@ use rushlight::applications::config_by_name;
 use rushlight::cpu::threads::thread_count;
 use rushlight::prelude::*;
 use rushlight::profile::{KernelRun, Profile};
+use rushlight::tensorboard::{Writer, write_chrome_trace, write_profile};
 use std::collections::HashMap;
 
 pub(crate) fn run(options: &ProfileOptions) -> Result<(), Failure> {
@@ -18,6 +19,7 @@ pub(crate) fn run(options: &ProfileOptions) -> Result<(), Failure> {
     let labels = random::randint([batch], 0, config.classes() as i64, DType::I32);
     images.check()?;
     let profile = profiled(&config, &images, &labels, options.inference, options.steps)?;
+    write(options, &profile)?;
     let what = if options.inference { "inference" } else { "training step" };
     let title = format!("{}, {what}, batch of {batch}, {} thread(s)", options.model, thread_count());
     say!("{}", headline(&title));
@@ -26,6 +28,25 @@ pub(crate) fn run(options: &ProfileOptions) -> Result<(), Failure> {
     say!("");
     let layer = |kernel: &KernelRun| kernel.path.as_deref().unwrap_or("(outside of layers)").to_string();
     say_part!("{}", Table::of(&profile, options.steps, layer).text("layer", options.top));
+    Ok(())
+}
+
+/// Writes what TensorBoard and Perfetto show, where it is asked for.
+fn write(options: &ProfileOptions, profile: &Profile) -> Result<(), Failure> {
+    if let Some(directory) = &options.logdir {
+        let writer = Writer::create(directory)?;
+        writer.function(
+            if options.inference { "inference" } else { "training_step" },
+            0,
+            profile,
+            options.steps - 1,
+        )?;
+        writer.flush()?;
+        write_profile(directory, profile)?;
+    }
+    if let Some(path) = &options.trace {
+        write_chrome_trace(path, profile)?;
+    }
     Ok(())
 }
 

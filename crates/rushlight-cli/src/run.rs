@@ -9,10 +9,10 @@ use crate::schedule::WarmUpThenCosine;
 use crate::text::{grouped, headline, list, shown};
 use rushlight::applications::Config;
 use rushlight::cpu::threads::thread_count;
-use rushlight::data::{Augmentation, ImageData};
+use rushlight::data::{Augmentation, ImageData, ImageSet};
 use rushlight::plot::LearningCurve;
 use rushlight::prelude::*;
-use rushlight::tensorboard::TensorBoard;
+use rushlight::tensorboard::{HParams, UpdateFreq, Writer};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,6 +80,7 @@ impl Run {
             self.data_name
         );
         let classes = data.train.classes.join(",");
+        log_images(&data.train, &places)?;
         let prepared = crate::images::prepare(data, self.augmentation, batch_size, seed)?;
         let save = SaveWeights {
             path: places.weights.clone(),
@@ -93,6 +94,20 @@ impl Run {
             steps: Arc::default(),
         };
         let steps = save.steps.clone();
+        let hparams = HParams::new()
+            .with("model", config.name())
+            .with("data", self.data_name)
+            .with("augmentation", self.augmentation.is_some())
+            .with("optimizer", optimizer)
+            .with("learning_rate", rate)
+            .with("batch_size", batch_size)
+            .with("seed", seed);
+        let log = TensorBoard::new(places.tensorboard())
+            .update_freq(UpdateFreq::Batches(10))
+            .write_steps_per_second(true)
+            .histogram_freq(1)
+            .profile_batch(3..=5)
+            .hparams(hparams);
         let schedule = WarmUpThenCosine { highest: rate, steps: epochs * prepared.train.batches() };
         let options = Fit::epochs(epochs)
             .validation(&prepared.validation)
@@ -103,11 +118,21 @@ impl Run {
             .callback(FiniteLoss)
             .callback(save)
             .callback(CsvLogger::new(places.history()))
-            .callback(TensorBoard::new(places.tensorboard()));
+            .callback(log);
         let history = model.fit(&prepared.train, options)?;
         report(&history, &places, &config, &settings, steps.load(Ordering::Relaxed))?;
         Ok(Trained { config, data: prepared, places })
     }
+}
+
+/// Shows the first images, as they are, in the tab Images.
+fn log_images(images: &ImageSet, places: &Places) -> Result<(), Failure> {
+    let count = images.len().min(64);
+    let [height, width, channels] = images.size();
+    let bytes: Vec<u8> = (0..count).flat_map(|image| images.image(image)).copied().collect();
+    let writer = Writer::create(places.tensorboard().join("train"))?;
+    writer.image_grid("images/first", 0, &Tensor::new(&bytes, [count, height, width, channels]), 8)?;
+    Ok(writer.flush()?)
 }
 
 fn sgd(learning_rate: f64) -> Sgd {

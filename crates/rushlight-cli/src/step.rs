@@ -2,7 +2,7 @@
 
 use rushlight::applications::Config;
 use rushlight::prelude::*;
-use rushlight::profile::{Profile, profile};
+use rushlight::profile::{Profile, profile, step_since};
 use rushlight::run_functions_eagerly;
 use std::time::{Duration, Instant};
 
@@ -102,7 +102,15 @@ pub(crate) fn profiled(
         false => training(true, || train.call2(images, labels))?.check().map(drop),
     };
     (0..WARM_UP).try_for_each(|_| call())?;
-    let (done, profile) = profile(|| (0..steps).try_for_each(|_| call()));
+    let name = if inference { "inference" } else { "train" };
+    let (done, profile) = profile(|| {
+        (0..steps).try_for_each(|number| {
+            let start = Instant::now();
+            call()?;
+            step_since(name, number as u64, start);
+            Ok(())
+        })
+    });
     done.map(|()| profile)
 }
 

@@ -26,10 +26,11 @@ mod record;
 mod timeline;
 mod trace;
 mod values;
+mod weights;
 mod writer;
 mod xplane;
 
-pub use callback::TensorBoard;
+pub use callback::{TensorBoard, UpdateFreq};
 pub use chrome::write_chrome_trace;
 pub use graph::{NodeRun, OpGraph, OpNode};
 pub use hparams::{Experiment, HParam, HParams, SessionStatus};

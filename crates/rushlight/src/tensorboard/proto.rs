@@ -10,7 +10,6 @@ enum Wire {
     Varint = 0,
     Eight = 1,
     Length = 2,
-    Four = 5,
 }
 
 impl Message {
@@ -40,12 +39,6 @@ impl Message {
 
     pub(super) fn double(mut self, field: u32, value: f64) -> Self {
         self.key(field, Wire::Eight);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    pub(super) fn float(mut self, field: u32, value: f32) -> Self {
-        self.key(field, Wire::Four);
         self.0.extend(value.to_le_bytes());
         self
     }
@@ -102,7 +95,6 @@ mod tests {
         let inner = Message::new().integer(1, 150);
         assert_eq!(Message::new().message(3, &inner).as_bytes(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
         assert_eq!(Message::new().double(1, 1.0).as_bytes(), [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
-        assert_eq!(Message::new().float(2, 1.0).as_bytes(), [0x15, 0, 0, 0x80, 0x3f]);
         assert_eq!(Message::new().integer(16, 1).as_bytes(), [0x80, 0x01, 0x01], "a key of two bytes");
     }
 

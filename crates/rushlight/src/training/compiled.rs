@@ -8,7 +8,7 @@ use crate::models::Model;
 use crate::optimizers::Optimizer;
 use crate::training::Logs;
 use rushlight_core::trace::{Flat, Inputs, Recordings};
-use rushlight_core::{Error, ErrorKind, Result, Structure, Tensor, Variable, eagerly, value_and_grad};
+use rushlight_core::{Error, ErrorKind, Result, Structure, Tensor, Variable, eagerly, scope, value_and_grad};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -151,8 +151,10 @@ impl Compiled {
                 },
                 variables,
             )?;
-            self.optimizer.apply(&gradients, variables)?;
-            variables.iter().try_for_each(Variable::constrain)?;
+            scope("optimizer", None, || {
+                self.optimizer.apply(&gradients, variables)?;
+                variables.iter().try_for_each(Variable::constrain)
+            })?;
             match values {
                 Some(values) => self.measure(&values, &targets, &predictions),
                 None => unreachable!("without a loss there are no gradients"),
@@ -173,7 +175,10 @@ impl Compiled {
             return Err(Error::new(ErrorKind::Value, "fit", rule));
         }
         let each = self.losses.iter().zip(targets).zip(predictions);
-        let mut values = each.map(|((loss, target), prediction)| loss.values(target, prediction));
+        let values_of = |((loss, target), prediction): ((&Arc<dyn Loss>, &Tensor), &Tensor)| {
+            scope("loss", None, || loss.values(target, prediction))
+        };
+        let mut values = each.map(values_of);
         let Some(first) = values.next() else {
             return Err(Error::new(ErrorKind::Value, "fit", "there must be at least one loss"));
         };
@@ -187,9 +192,13 @@ impl Compiled {
     fn measure(&self, loss: &Tensor, targets: &[Tensor], predictions: &[Tensor]) -> Result<()> {
         let examples =
             predictions.first().map_or(Ok(1), |prediction| prediction.shape().map(|dims| dims[0]))?;
-        self.mean_loss.add_mean(loss, examples)?;
-        let (Some(target), Some(prediction)) = (targets.first(), predictions.first()) else { return Ok(()) };
-        self.metrics.iter().try_for_each(|metric| metric.update(target, prediction))
+        scope("metrics", None, || {
+            self.mean_loss.add_mean(loss, examples)?;
+            let (Some(target), Some(prediction)) = (targets.first(), predictions.first()) else {
+                return Ok(());
+            };
+            self.metrics.iter().try_for_each(|metric| metric.update(target, prediction))
+        })
     }
 }
 
