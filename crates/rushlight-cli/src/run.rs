@@ -97,7 +97,7 @@ impl Run {
         let hparams = HParams::new()
             .with("model", config.name())
             .with("data", self.data_name)
-            .with("augmentation", self.augmentation.is_some())
+            .with("augmented", augmented == "augmented")
             .with("optimizer", optimizer)
             .with("learning_rate", rate)
             .with("batch_size", batch_size)

@@ -42,7 +42,7 @@ fn check(picture: &Picture) {
         assert!(
             node.shares
                 .iter()
-                .all(|share| 0.0 <= share.from && share.from < share.to && share.to <= 1.0 + 1e-9)
+                .all(|share| 0.0 <= share.from && share.from <= share.to && share.to <= 1.0 + 1e-9)
         );
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn picture_of_recorded(plan: &Plan) -> Picture {
         }
     }
     results(graph, &mut nodes, |id, _| producer(id));
+    settle(&mut nodes);
     Picture { name: graph.name.clone(), nodes }
 }
 
@@ -225,6 +226,7 @@ impl<'a> Drawn<'a> {
             }
         }
         drawn.ends();
+        settle(&mut drawn.nodes);
         drawn
     }
 
@@ -310,7 +312,8 @@ impl<'a> Drawn<'a> {
         let points = fused.space(input_dims).iter().product::<usize>() as f64;
         let weights: Vec<f64> = fused.body.iter().map(|op| weight(op, points)).collect();
         let total = weights.iter().sum::<f64>() + in_place as f64 * points;
-        let first = self.nodes.len();
+        // Where the result of each op of the body is found.
+        let mut found: Vec<PictureEdge> = Vec::with_capacity(fused.body.len());
         let mut done = 0.0;
         for (position, (op, weight)) in fused.body.iter().zip(&weights).enumerate() {
             let share = Share { step: number, from: done / total, to: (done + weight) / total };
@@ -325,10 +328,16 @@ impl<'a> Drawn<'a> {
                 .iter()
                 .map(|operand| match *operand {
                     Operand::Input(input) => self.read(node.inputs[input], &reads),
-                    Operand::Body(earlier) => edge(first + earlier, 0),
+                    Operand::Body(earlier) => found[earlier],
                 })
-                .collect();
+                .collect::<Vec<PictureEdge>>();
             self.note(&op.origin.0, share, bytes);
+            if matches!(op.op, Op::Broadcast(_)) {
+                // Only a way of reading, no op of its own.
+                found.push(inputs[0]);
+                continue;
+            }
+            found.push(edge(self.nodes.len(), 0));
             self.nodes.push(PictureNode {
                 kind: PictureKind::Op,
                 op: op.op.name().to_string(),
@@ -345,7 +354,7 @@ impl<'a> Drawn<'a> {
         }
         for (result, &body) in fused.results.iter().enumerate() {
             let id = ValueId { node: index as u32, output: result as u32 };
-            self.producers.insert(id, edge(first + body, 0));
+            self.producers.insert(id, found[body]);
         }
     }
 
@@ -412,6 +421,32 @@ impl<'a> Drawn<'a> {
     }
 }
 
+/// Gives ops without a kernel of their own a moment, but no time: views, what was folded into other ops, what was
+/// computed once for several. That is when what they read was ready, or else when what reads them began.
+fn settle(nodes: &mut [PictureNode]) {
+    let is_open = |node: &PictureNode| {
+        node.shares.is_empty() && matches!(node.kind, PictureKind::Op | PictureKind::Assign(_))
+    };
+    let moment = |step, part| Share { step, from: part, to: part };
+    for index in 0..nodes.len() {
+        if is_open(&nodes[index]) {
+            let before = nodes[index].inputs.iter().filter(|input| !input.is_control);
+            let last = before.flat_map(|input| &nodes[input.node].shares).max_by_key(|share| share.step);
+            nodes[index].shares = last.map(|share| moment(share.step, share.to)).into_iter().collect();
+        }
+    }
+    for index in (0..nodes.len()).rev() {
+        let Some(first) = nodes[index].shares.iter().min_by_key(|share| share.step).copied() else {
+            continue;
+        };
+        for input in nodes[index].inputs.clone() {
+            if !input.is_control && is_open(&nodes[input.node]) {
+                nodes[input.node].shares = vec![moment(first.step, first.from)];
+            }
+        }
+    }
+}
+
 /// Name of a kernel as the op of a node.
 fn kernel_name(step: &Step) -> String {
     match &step.work {
@@ -428,7 +463,7 @@ fn kernel_name(step: &Step) -> String {
 fn weight(op: &FusedOp, points: f64) -> f64 {
     match &op.op {
         // Read by strides, without work of its own.
-        Op::Broadcast(_) => 0.1 * points,
+        Op::Broadcast(_) => 0.0,
         Op::Reduce(_) => points,
         Op::Binary(Binary::Div | Binary::Pow) => 4.0 * points,
         Op::Unary(Unary::Neg | Unary::Abs | Unary::Sign | Unary::Square) => points,

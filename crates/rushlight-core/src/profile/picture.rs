@@ -95,7 +95,7 @@ pub struct PictureNode {
     pub bytes: usize,
     /// The kernel that computes it along with other nodes, by its number in the program.
     pub kernel: Option<usize>,
-    /// Which parts of which kernels' times are its own.
+    /// Which parts of which kernels' times are its own; a part from a moment to the same moment for what takes no time.
     pub shares: Vec<Share>,
 }
 

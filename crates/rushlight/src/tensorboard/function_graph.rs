@@ -134,9 +134,13 @@ fn op_node(node: &PictureNode, name: &str, names: &[String]) -> OpNode {
         node.location.map_or(String::new(), |place| format!("{}:{}", place.file(), place.line())),
     );
     attribute("memory", node.places.join("; "));
-    if node.kernel.is_some() {
-        attribute("time", "its part of the loop's time, by estimated work".to_string());
-    }
+    let takes_none = !node.shares.is_empty() && node.shares.iter().all(|share| share.from == share.to);
+    let time = match node.kernel {
+        _ if takes_none => "none of its own: a view, or computed along with other ops",
+        Some(_) => "its part of the loop's time, by estimated work",
+        None => "",
+    };
+    attribute("time", time.to_string());
     made
 }
 

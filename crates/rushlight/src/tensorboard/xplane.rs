@@ -193,7 +193,7 @@ impl Plane {
             ("fragmentation", Stat::Double(0.0)),
             ("requested_bytes", Stat::Signed(sign * event.bytes)),
             ("allocation_bytes", Stat::Signed(sign * event.bytes)),
-            ("addr", Stat::Unsigned(event.address)),
+            ("addr", Stat::Signed(event.address as i64)),
             ("tf_op", Stat::Text(&event.owner)),
             ("region_type", Stat::Text(event.region)),
             ("data_type", Stat::Signed(dtype_number(event.spec.dtype))),
