@@ -455,7 +455,7 @@ fn kernel_name(step: &Step) -> String {
         Work::LanesKernelGradient(_) => "conv_kernel_gradient_lanes".to_string(),
         Work::LanesWindow(op, _) => format!("{}_lanes", op.name()),
         Work::Kernel(op) => op.name().to_string(),
-        Work::Loop(_) | Work::Copy => step.work.name(),
+        _ => step.work.name(),
     }
 }
 

@@ -58,8 +58,7 @@ pub enum UpdateFreq {
 /// Where the training has come to.
 #[derive(Default)]
 struct Progress {
-    /// Writers of the directory itself, of `train` and of `validation`, once they are needed.
-    root: Option<Writer>,
+    /// Writers of the runs, once they are needed.
     train: Option<Writer>,
     validation: Option<Writer>,
     /// When the batch that is running began.
@@ -119,8 +118,8 @@ impl TensorBoard {
         self
     }
 
-    /// Profiles these batches, counted from 1 over all epochs, for the tab Profile, and logs the graph with the times of
-    /// the last of them (tags `batch_8/recorded` and `batch_8/compiled`).
+    /// Profiles these batches, counted from 1 over all epochs, for the tab Profile, and logs the compiled graph with the
+    /// times of the last of them (tag `batch_8/compiled`).
     pub fn profile_batch(mut self, batches: RangeInclusive<usize>) -> TensorBoard {
         self.profile_batch = Some(batches);
         self
@@ -138,10 +137,6 @@ impl TensorBoard {
 
     fn validation(&mut self) -> Result<&Writer> {
         opened(&mut self.progress.validation, || self.directory.join("validation"))
-    }
-
-    fn root(&mut self) -> Result<&Writer> {
-        opened(&mut self.progress.root, || self.directory.clone())
     }
 
     /// Whether the batch of this number, from 1, is to be profiled.
@@ -180,8 +175,10 @@ impl TensorBoard {
         let name = if is_asked { format!("batch_{batch}") } else { "training_step".to_string() };
         let train = self.train()?;
         // In eager mode there is no graph.
-        if let Some(call) = call.filter(|_| graph) {
-            train.function(&name, batch as i64, &collected, call)?;
+        match call.filter(|_| graph) {
+            Some(call) if is_asked => train.compiled_function(&name, batch as i64, &collected, call)?,
+            Some(call) => train.function(&name, batch as i64, &collected, call)?,
+            None => {}
         }
         if is_asked {
             write_profile(self.directory.join("train"), &collected)?;
@@ -261,7 +258,7 @@ impl TensorBoard {
 
     fn end_session(&mut self, status: SessionStatus) -> Result<()> {
         if std::mem::replace(&mut self.progress.is_open, false) {
-            self.root()?.session_end(status)
+            self.train()?.session_end(status)
         } else {
             Ok(())
         }
@@ -282,7 +279,7 @@ impl Callback for TensorBoard {
             return Err(rushlight_core::Error::outside(ErrorKind::Value, "TensorBoard", rule));
         }
         if let Some(hparams) = self.hparams.clone() {
-            self.root()?.hparams(&hparams)?;
+            self.train()?.hparams(&hparams)?;
             self.progress.is_open = true;
         }
         Ok(())
@@ -312,8 +309,8 @@ impl Callback for TensorBoard {
         if self.histogram_freq > 0 && training.epoch.is_multiple_of(self.histogram_freq) {
             self.log_weights(training.epoch, &training.model.variables())?;
         }
-        let Progress { root, train, validation, .. } = &self.progress;
-        [root, train, validation].into_iter().flatten().try_for_each(Writer::flush)
+        let Progress { train, validation, .. } = &self.progress;
+        [train, validation].into_iter().flatten().try_for_each(Writer::flush)
     }
 
     fn on_train_end(&mut self, training: &Progressing) -> Result<()> {
@@ -322,8 +319,8 @@ impl Callback for TensorBoard {
             self.write_profiled(training.step)?;
         }
         self.end_session(SessionStatus::Success)?;
-        let Progress { root, train, validation, .. } = &self.progress;
-        [root, train, validation].into_iter().flatten().try_for_each(Writer::flush)
+        let Progress { train, validation, .. } = &self.progress;
+        [train, validation].into_iter().flatten().try_for_each(Writer::flush)
     }
 }
 

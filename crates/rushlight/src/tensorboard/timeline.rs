@@ -122,8 +122,8 @@ fn kernel(run: &KernelRun) -> Event {
     let path = run.path.as_deref().unwrap_or_default();
     let name = plain(&run.kernel);
     let words = run.kernel.split(':').next().unwrap_or_default().split(' ').map(capitalized);
-    let kind: String = words.collect::<String>().replace('×', "x");
-    let op = if path.is_empty() { format!("{name}:{kind}") } else { format!("{path}/{name}:{kind}") };
+    let kind = words.collect::<String>().replace('×', "x");
+    let op = op_name(run.path.as_deref(), &name, &kind);
     let seconds = run.duration.as_secs_f64().max(1e-9);
     let mut details = vec![
         ("flops", run.flops.to_string()),
@@ -139,6 +139,21 @@ fn kernel(run: &KernelRun) -> Event {
         details.push(("line", format!("{}:{}", place.file(), place.line())));
     }
     Event { name, start: run.start, duration: run.duration, kind: EventKind::Kernel { op }, details }
+}
+
+/// `node/name:Type`, by which the Profile tab knows ops; anything but letters, digits and a few signs would hide it.
+pub(super) fn op_name(path: Option<&str>, kernel: &str, kind: &str) -> String {
+    let plain = |c: char| match c {
+        '×' => 'x',
+        c if c.is_ascii_alphanumeric() || "_.-/".contains(c) => c,
+        _ => '_',
+    };
+    let name: String =
+        path.into_iter().chain([kernel]).collect::<Vec<_>>().join("/").chars().map(plain).collect();
+    let name = name.replace("__", "_");
+    let end = name.char_indices().nth(150).map_or(name.len(), |(end, _)| end);
+    let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("{}:{kind}", &name[..end])
 }
 
 /// A kernel's name without the colon, behind which the Profile tab looks for a type.

@@ -3,7 +3,7 @@
 use super::Writer;
 use super::function_graph::{op_graph, runs};
 use super::xplane::write_profile;
-use rushlight_core::profile::{Profile, profile};
+use rushlight_core::profile::{GraphRun, Profile, profile};
 use rushlight_core::{Error, ErrorKind, Result};
 use std::path::Path;
 
@@ -50,14 +50,26 @@ impl Writer {
     /// # Errors
     /// As [`Writer::run_metadata`], and if the profile has no call of that number.
     pub fn function(&self, name: &str, step: i64, profile: &Profile, call: usize) -> Result<()> {
-        let Some(run) = profile.graphs.get(call) else {
-            let rule = format!("the profile has {} calls, none of number {call}", profile.graphs.len());
-            return Err(Error::outside(ErrorKind::Value, "tensorboard", rule));
-        };
-        for (kind, picture) in [("recorded", run.plan.recorded()), ("compiled", run.plan.compiled())] {
-            let graph = op_graph(&picture);
-            self.run_metadata(&format!("{name}/{kind}"), step, &graph, &runs(&picture, profile, call))?;
-        }
-        Ok(())
+        let recorded = call_of(profile, call)?.plan.recorded();
+        let tag = format!("{name}/recorded");
+        self.run_metadata(&tag, step, &op_graph(&recorded), &runs(&recorded, profile, call))?;
+        self.compiled_function(name, step, profile, call)
     }
+
+    /// As [`Writer::function`], the compiled graph alone.
+    ///
+    /// # Errors
+    /// As [`Writer::function`].
+    pub fn compiled_function(&self, name: &str, step: i64, profile: &Profile, call: usize) -> Result<()> {
+        let compiled = call_of(profile, call)?.plan.compiled();
+        let tag = format!("{name}/compiled");
+        self.run_metadata(&tag, step, &op_graph(&compiled), &runs(&compiled, profile, call))
+    }
+}
+
+fn call_of(profile: &Profile, call: usize) -> Result<&GraphRun> {
+    profile.graphs.get(call).ok_or_else(|| {
+        let rule = format!("the profile has {} calls, none of number {call}", profile.graphs.len());
+        Error::outside(ErrorKind::Value, "tensorboard", rule)
+    })
 }

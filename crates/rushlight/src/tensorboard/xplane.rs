@@ -2,7 +2,7 @@
 
 use super::event_file::{at, host_name};
 use super::proto::Message;
-use super::timeline::{Event, EventKind, Line, lines};
+use super::timeline::{Event, EventKind, Line, lines, op_name};
 use super::values::dtype_number;
 use crate::files::write_atomically;
 use rushlight_core::profile::{PictureKind, Profile};
@@ -253,7 +253,7 @@ fn memory_events(profile: &Profile) -> Vec<MemoryEvent> {
                     true,
                     node.bytes,
                     next,
-                    &format!("{name}:Variable"),
+                    &op_name(None, name, "Variable"),
                     "persist/dynamic",
                     node.outputs[0].clone(),
                 );
@@ -264,9 +264,7 @@ fn memory_events(profile: &Profile) -> Vec<MemoryEvent> {
             else {
                 continue;
             };
-            let owner =
-                format!("{}/{}", first.path.as_deref().unwrap_or("function"), first.kernel.replace(':', ""));
-            let owner = format!("{}:Temporary", owner.replace('×', "x"));
+            let owner = op_name(first.path.as_deref(), &first.kernel, "Temporary");
             let Some(spec) = lifetime.spec else { continue };
             // Calls follow each other, so that their addresses may be the same.
             let address = 1 + lifetime.offset as u64;
