@@ -95,7 +95,7 @@ def sequential():
         layers.Dense(6, activation="tanh"),
         layers.Dense(3, activation="softmax"),
     ])
-    model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     save("sequential", model, steps=3, targets=classes(3))
 
 
@@ -110,7 +110,7 @@ def dense_block():
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, layers.Dense(4, name="logits")(x), name="dense_block")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss, ["accuracy"])
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
     save("dense_block", model, train_before=2, steps=3, targets=classes(4))
 
 

@@ -1,0 +1,132 @@
+//! Keras's files: `.keras` archives, `.weights.h5`, and whole models in HDF5 as older versions wrote them.
+
+mod arguments;
+mod export;
+mod legacy;
+mod operators;
+mod plan;
+mod primitives;
+mod structure;
+mod weights;
+
+use crate::formats::zip;
+use crate::layers::Layer;
+use crate::models::Model;
+use plan::{Plan, Problems, Shapes};
+use rushlight_core::{Error, ErrorKind, Result};
+use rushlight_hdf5::Writer;
+use serde_json::{Value, json};
+use structure::Container;
+
+pub(crate) use legacy::{is_legacy_weights, read_model as read_legacy_model, read_weights as read_legacy_weights};
+
+/// The members of a `.keras` archive.
+const CONFIG: &str = "config.json";
+const METADATA: &str = "metadata.json";
+
+/// The version of Keras whose format is written.
+const WRITTEN_FOR: &str = "3.15.1";
+
+fn wrong(rule: impl Into<String>) -> Error {
+    Error::outside(ErrorKind::Value, "keras", rule)
+}
+
+/// What a `.keras` file describes, before any layer is made.
+pub(crate) struct Description {
+    pub(crate) config: Value,
+    pub(crate) version: Option<String>,
+    pub(crate) weights: Vec<u8>,
+}
+
+/// The members of a `.keras` file, parsed.
+///
+/// # Errors
+/// If the archive is damaged, or a member that must be there is missing.
+pub(crate) fn describe(bytes: &[u8]) -> Result<Description> {
+    let archive = zip::Archive::new(bytes)?;
+    let json = |name: &str| {
+        let text = archive.read(name)?;
+        serde_json::from_slice::<Value>(&text).map_err(|error| wrong(format!("`{name}` is no JSON: {error}")))
+    };
+    let config = json(CONFIG)?;
+    let metadata = if archive.contains(METADATA) { Some(json(METADATA)?) } else { None };
+    let version = metadata.and_then(|metadata| metadata["keras_version"].as_str().map(str::to_string));
+    Ok(Description { config, version, weights: archive.read(weights::WEIGHTS)? })
+}
+
+/// The model in a `.keras` file: layers, weights, and how it is compiled.
+///
+/// # Errors
+/// If the file is damaged, describes layers that nobody knows, or its weights do not fit.
+pub(crate) fn read(bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model> {
+    let description = describe(bytes)?;
+    let root = rushlight_hdf5::read(&description.weights).map_err(weights::damaged)?;
+    let (model, container) = build(&description.config, shapes, elements_in(&root))?;
+    weights::read(&root, &container.places(""))?;
+    Ok(model)
+}
+
+/// The model that an object describes, its weights zero; it may have so many numbers at most.
+fn build(object: &Value, shapes: &[Vec<usize>], most_elements: usize) -> Result<(Model, Container)> {
+    let mut problems = Problems::default();
+    let plan = Plan::parse(object, "", &mut problems)?;
+    problems.check()?;
+    crate::layers::with_zero_weights(most_elements, || plan.build(&Shapes::new(shapes)))
+}
+
+/// All numbers that a file has: a model that asks for more cannot be the one that was saved.
+fn elements_in(root: &rushlight_hdf5::Group<'_>) -> usize {
+    let count = |data: &rushlight_hdf5::Dataset<'_>| data.dims().iter().product::<u64>() as usize;
+    root.datasets().iter().map(|(_, data)| count(data)).fold(0usize, usize::saturating_add)
+}
+
+/// The bytes of a `.keras` file of this model.
+///
+/// # Errors
+/// If the model is not built, if something in it has no counterpart in Keras, or if a weight is not a number.
+pub(crate) fn write(model: &Model) -> Result<Vec<u8>> {
+    let mut object = export::model_object(model)?;
+    object["build_config"] = json!({});
+    object["compile_config"] = json!({});
+    let mut writer = Writer::new();
+    write_variables(model, &mut writer)?;
+    let metadata = json!({ "keras_version": WRITTEN_FOR, "date_saved": "", "backend": "rushlight" });
+    let text = |value: &Value| serde_json::to_vec(value).map_err(|error| wrong(error.to_string()));
+    let weights = writer.finish().map_err(weights::damaged)?;
+    let (metadata, config) = (text(&metadata)?, text(&object)?);
+    zip::write(&[(METADATA, &metadata), (CONFIG, &config), (weights::WEIGHTS, &weights)])
+}
+
+fn write_variables(model: &Model, writer: &mut Writer) -> Result<()> {
+    let container = container_of(model)?;
+    writer.group("layers").map_err(weights::damaged)?;
+    weights::write(writer, &container.places(""))
+}
+
+fn container_of(model: &Model) -> Result<Container> {
+    Container::of(model).ok_or_else(|| wrong("only functional models and Sequential have places in Keras's files"))
+}
+
+/// The bytes of a `.weights.h5` file of this model.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_weights(model: &Model) -> Result<Vec<u8>> {
+    let mut writer = Writer::new();
+    write_variables(model, &mut writer)?;
+    writer.finish().map_err(weights::damaged)
+}
+
+/// Reads the weights of a model from a `.weights.h5` file, all of them or none.
+///
+/// # Errors
+/// If the file is damaged, or does not have all variables in their shapes.
+pub(crate) fn read_weights(model: &Model, bytes: &[u8]) -> Result<()> {
+    let root = rushlight_hdf5::read(bytes).map_err(weights::damaged)?;
+    weights::read(&root, &container_of(model)?.places(""))
+}
+
+/// Whether this layer is a part of Keras's files under its own name, and no operator.
+pub(crate) fn is_operator(layer: &dyn Layer) -> bool {
+    structure::as_operator(layer).is_some()
+}

@@ -1,0 +1,143 @@
+//! Models and weights in files: Keras's `.keras` and `.h5`, safetensors, NumPy's `.npy` and `.npz`.
+//!
+//! ```
+//! use rushlight::prelude::*;
+//! let image = Input::new([4, 4, 1]).named("image");
+//! let x = image.apply(Conv2d::new(2, 3).activation(activations::Relu)).apply(Flatten::new());
+//! let model = Model::new(&image, &x.apply(Dense::new(3)))?;
+//! let path = std::env::temp_dir().join("rushlight-formats-example.keras");
+//! model.save(&path)?;
+//! let again = Model::load(&path)?;
+//! let x = random::uniform([2, 4, 4, 1], 0.0, 1.0, DType::F32);
+//! assert_eq!(again.predict(&x)?.to_vec::<f32>()?, model.predict(&x)?.to_vec::<f32>()?);
+//! # std::fs::remove_file(path).ok();
+//! # Ok::<(), rushlight::Error>(())
+//! ```
+
+pub(crate) mod elements;
+pub mod keras;
+mod npy;
+pub(crate) mod zip;
+
+pub use npy::{is_npy, read_npy, read_npz, write_npy, write_npz};
+
+use crate::files::write_atomically;
+use crate::models::Model;
+use rushlight_core::{Error, ErrorKind, Result};
+use std::path::Path;
+
+/// What a file is, by what it begins with, or by its name if it is yet to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// A model of Keras 3: a zip archive.
+    Keras,
+    /// Weights of Keras 3, or an older model: HDF5.
+    Hdf5,
+    Safetensors,
+    Npy,
+    Npz,
+}
+
+impl Format {
+    /// The format that a file of this name should have.
+    ///
+    /// # Errors
+    /// If the ending says nothing; the message lists those that are known.
+    pub fn of_path(path: impl AsRef<Path>) -> Result<Format> {
+        let path = path.as_ref();
+        match path.extension().and_then(|ending| ending.to_str()).unwrap_or_default() {
+            "keras" => Ok(Format::Keras),
+            "h5" | "hdf5" => Ok(Format::Hdf5),
+            "safetensors" => Ok(Format::Safetensors),
+            "npy" => Ok(Format::Npy),
+            "npz" => Ok(Format::Npz),
+            _ => {
+                let rule = "the name must end in .keras, .weights.h5, .h5, .safetensors, .npz or .npy";
+                Err(at(path, Error::outside(ErrorKind::Value, "formats", rule)))
+            }
+        }
+    }
+
+    /// The format of a file with this content.
+    pub fn of_content(bytes: &[u8]) -> Option<Format> {
+        if rushlight_hdf5::is_hdf5(bytes) {
+            Some(Format::Hdf5)
+        } else if is_npy(bytes) {
+            Some(Format::Npy)
+        } else if zip::is_zip(bytes) {
+            let archive = zip::Archive::new(bytes).ok()?;
+            Some(if archive.contains("config.json") { Format::Keras } else { Format::Npz })
+        } else if bytes.get(8) == Some(&b'{') {
+            Some(Format::Safetensors)
+        } else {
+            None
+        }
+    }
+}
+
+/// The same error, naming the file.
+pub(crate) fn at(path: &Path, error: Error) -> Error {
+    Error::outside(error.kind(), error.op(), format!("{}: {}", path.display(), error.rule()))
+}
+
+/// The content of a file.
+///
+/// # Errors
+/// If it cannot be read; the message names it.
+pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    std::fs::read(path).map_err(|error| {
+        Error::outside(ErrorKind::Io, "read", format!("{} cannot be read: {error}", path.display()))
+    })
+}
+
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, bytes).map_err(|error| {
+        Error::outside(ErrorKind::Io, "write", format!("{} cannot be written: {error}", path.display()))
+    })
+}
+
+/// The model in these bytes of a `.keras` or `.h5` file. `shapes` are those of its inputs without the batch, for
+/// inputs that the file leaves open.
+///
+/// # Errors
+/// If there is no model in it, or it is damaged, or has layers that nobody knows: all of them are named.
+pub fn model_from_bytes(bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model> {
+    match Format::of_content(bytes) {
+        Some(Format::Keras) => keras::read(bytes, shapes),
+        Some(Format::Hdf5) => keras::read_legacy_model(bytes, shapes),
+        Some(other) => {
+            let rule = format!("this is a {other:?} file: it has arrays, but no model");
+            Err(Error::outside(ErrorKind::Value, "load", rule))
+        }
+        None if bytes.starts_with(b"PK") => keras::read(bytes, shapes),
+        None => Err(Error::outside(ErrorKind::Value, "load", "this is no model file of a known format")),
+    }
+}
+
+impl Model {
+    /// The model in a `.keras` file, or in an `.h5` file of an older Keras: built, with its weights, and compiled as
+    /// it was.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or has layers that nobody knows: all of them are named.
+    pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        model_from_bytes(&read_file(path)?, &[]).map_err(|error| at(path, error))
+    }
+
+    /// Writes the model to a `.keras` file, which Keras loads as well: all of it, or nothing.
+    ///
+    /// # Errors
+    /// If the model is not built, if something in it has no counterpart in Keras, or if the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        if Format::of_path(path)? != Format::Keras {
+            let rule = "a whole model is saved in a file whose name ends in .keras";
+            return Err(at(path, Error::outside(ErrorKind::Value, "save", rule)));
+        }
+        let bytes = keras::write(self).map_err(|error| at(path, error))?;
+        write_file(path, &bytes)
+    }
+}
