@@ -6,6 +6,7 @@ pub mod config;
 pub mod constraints;
 pub mod data;
 pub mod files;
+pub mod formats;
 pub mod initializers;
 pub mod layers;
 pub mod losses;

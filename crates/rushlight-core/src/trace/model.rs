@@ -1,5 +1,6 @@
 //! The door of functional models: recording a layer call as one node, and running the recorded nodes again.
 
+use crate::ops::Op;
 use crate::tensor::{Error, ErrorKind, Result, Spec, Tensor, close, is_open};
 use crate::trace::apply::{apply_all, record};
 use crate::trace::node::{Call, Composite, MODEL, Node};
@@ -56,6 +57,14 @@ impl Step {
     pub fn composite(&self) -> Option<&Arc<dyn Composite>> {
         match &self.node.call {
             Call::Composite(composite) => Some(composite),
+            _ => None,
+        }
+    }
+
+    /// The op, unless the step is a composite.
+    pub fn op(&self) -> Option<&Op> {
+        match &self.node.call {
+            Call::Op(op) => Some(op),
             _ => None,
         }
     }

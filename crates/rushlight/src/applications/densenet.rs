@@ -46,6 +46,8 @@ pub struct DenseNetConfig {
     pub compression: f64,
     /// Which part of each layer's outputs is dropped while training.
     pub dropout: f64,
+    /// What batch normalization adds to the variance.
+    pub epsilon: f64,
     /// Of the images, and of everything computed from them.
     pub dtype: DType,
 }
@@ -75,6 +77,7 @@ impl DenseNetConfig {
             bottleneck: false,
             compression: 1.0,
             dropout: 0.0,
+            epsilon: 1e-3,
             dtype: DType::F32,
         }
     }
@@ -105,6 +108,7 @@ impl DenseNetConfig {
             bottleneck: true,
             compression: 0.5,
             dropout: 0.0,
+            epsilon: 1e-3,
             dtype: DType::F32,
         }
     }
@@ -136,6 +140,8 @@ impl DenseNetConfig {
             "the compression must be above 0 and at most 1"
         } else if !(0.0..1.0).contains(&self.dropout) {
             "the dropout must be at least 0 and below 1"
+        } else if !(self.epsilon.is_finite() && self.epsilon > 0.0) {
+            "epsilon must be above 0"
         } else {
             return Ok(());
         };
@@ -188,7 +194,7 @@ pub fn densenet(config: &DenseNetConfig) -> Result<Model> {
             x = transition(config, &format!("transition{}", index + 1), &x);
         }
     }
-    let logits = norm_relu("final", &x)
+    let logits = norm_relu(config, "final", &x)
         .apply(GlobalAveragePooling2d::new().named("pool"))
         .apply(Dense::new(config.classes).named("logits"));
     Ok(Model::new(&image, &logits)?.named(&*config.name))
@@ -202,7 +208,7 @@ fn stem(config: &DenseNetConfig, image: &Tensor) -> Tensor {
         Stem::Small => image.apply(conv.padding(Padding::Same)),
         Stem::Large => {
             let x = image.apply(ZeroPadding2d::new(3).named("stem_pad")).apply(conv.strides(2));
-            norm_relu("stem", &x)
+            norm_relu(config, "stem", &x)
                 .apply(ZeroPadding2d::new(1).named("stem_pool_pad"))
                 .apply(MaxPooling2d::new(3).strides(2).named("stem_pool"))
         }
@@ -210,8 +216,8 @@ fn stem(config: &DenseNetConfig, image: &Tensor) -> Tensor {
 }
 
 #[track_caller]
-fn norm_relu(name: &str, x: &Tensor) -> Tensor {
-    x.apply(BatchNormalization::new().named(format!("{name}_norm")))
+fn norm_relu(config: &DenseNetConfig, name: &str, x: &Tensor) -> Tensor {
+    x.apply(BatchNormalization::new().epsilon(config.epsilon).named(format!("{name}_norm")))
         .apply(ReLU::new().named(format!("{name}_relu")))
 }
 
@@ -227,9 +233,9 @@ fn dense_layer(config: &DenseNetConfig, name: &str, x: &Tensor) -> Tensor {
     let mut y = x.clone();
     if config.bottleneck {
         let squeeze = format!("{name}_squeeze");
-        y = norm_relu(&squeeze, &y).apply(conv(4 * config.growth, 1, format!("{squeeze}_conv")));
+        y = norm_relu(config, &squeeze, &y).apply(conv(4 * config.growth, 1, format!("{squeeze}_conv")));
     }
-    y = norm_relu(name, &y).apply(conv(config.growth, 3, format!("{name}_conv")));
+    y = norm_relu(config, name, &y).apply(conv(config.growth, 3, format!("{name}_conv")));
     if config.dropout > 0.0 {
         y = y.apply(Dropout::new(config.dropout).named(format!("{name}_dropout")));
     }
@@ -241,7 +247,7 @@ fn dense_layer(config: &DenseNetConfig, name: &str, x: &Tensor) -> Tensor {
 fn transition(config: &DenseNetConfig, name: &str, x: &Tensor) -> Tensor {
     let channels = x.shape().ok().and_then(|dims| dims.last().copied()).unwrap_or(0);
     let filters = (channels as f64 * config.compression).floor() as usize;
-    norm_relu(name, x)
+    norm_relu(config, name, x)
         .apply(Conv2d::new(filters, 1).use_bias(false).named(format!("{name}_conv")))
         .apply(AveragePooling2d::new(2).named(format!("{name}_pool")))
 }

@@ -14,16 +14,20 @@
 //! # Ok::<(), rushlight::Error>(())
 //! ```
 
+mod arrays;
+mod densenet;
 pub(crate) mod elements;
-pub mod keras;
+pub(crate) mod keras;
 mod npy;
 pub(crate) mod zip;
 
+pub use arrays::{Layout, Stored, arrays_from_bytes, arrays_to_bytes, own_names};
+pub use densenet::{keras_densenet, torchvision_densenet};
 pub use npy::{is_npy, read_npy, read_npz, write_npy, write_npz};
 
 use crate::files::write_atomically;
 use crate::models::Model;
-use rushlight_core::{Error, ErrorKind, Result};
+use rushlight_core::{Error, ErrorKind, Result, Spec, Variable};
 use std::path::Path;
 
 /// What a file is, by what it begins with, or by its name if it is yet to be written.
@@ -139,5 +143,57 @@ impl Model {
         }
         let bytes = keras::write(self).map_err(|error| at(path, error))?;
         write_file(path, &bytes)
+    }
+}
+
+/// The bytes of a file of a model's weights: `.weights.h5` as Keras has it, safetensors or npz under the names of
+/// [`Model::named_variables`].
+///
+/// # Errors
+/// If the model is not built, if a weight is not a number, or if the format holds no weights.
+pub fn weights_to_bytes(model: &Model, format: Format) -> Result<Vec<u8>> {
+    match format {
+        Format::Hdf5 => keras::write_weights(model),
+        Format::Keras => keras::write(model),
+        other => {
+            let arrays = model.to_arrays(own_names)?;
+            for (name, array) in arrays.iter().filter(|(_, array)| array.dtype().is_ok_and(|it| it.is_float())) {
+                keras::check_numbers(array, &format!("`{name}`"))?;
+            }
+            arrays_to_bytes(&arrays, other)
+        }
+    }
+}
+
+/// Sets the weights of a model from a file of any format: Keras's by their places, others by the names that this
+/// model, torchvision's DenseNets or Keras Applications' DenseNets have. All variables change, or none.
+///
+/// # Errors
+/// If the file is damaged, lacks variables, or has them in other shapes.
+pub fn weights_from_bytes(model: &Model, bytes: &[u8]) -> Result<()> {
+    if let Some(result) = keras::read_any_weights(model, bytes) {
+        return result;
+    }
+    let arrays = arrays_from_bytes(bytes)?;
+    let has = |names: fn(&str, &Variable) -> Option<Stored>| {
+        let named = model.named_variables();
+        let first = named.first().and_then(|(name, variable)| names(name, variable));
+        first.is_some_and(|stored| arrays.iter().any(|(name, _)| *name == stored.name))
+    };
+    let others = [torchvision_densenet as fn(&str, &Variable) -> Option<Stored>, keras_densenet];
+    let names = others.into_iter().find(|names| has(*names)).unwrap_or(own_names);
+    model.assign_arrays(&arrays, names)
+}
+
+impl Model {
+    /// Names, shapes and dtypes of the inputs; none if the model is no graph of layers.
+    pub fn inputs(&self) -> Vec<(String, Spec)> {
+        self.functional().map(|functional| functional.graph().inputs().to_vec()).unwrap_or_default()
+    }
+
+    /// Shapes and dtypes of the outputs; none if the model is no graph of layers.
+    pub fn outputs(&self) -> Vec<Spec> {
+        let graph = self.functional().map(|functional| functional.graph().outputs().to_vec());
+        graph.unwrap_or_default().into_iter().map(|(_, spec)| spec).collect()
     }
 }

@@ -53,6 +53,7 @@ mod einsum_dense;
 mod embedding;
 mod extra_losses;
 mod inner;
+mod loading;
 mod masks;
 mod merge;
 mod mode;
@@ -102,8 +103,10 @@ pub use reshape::{Closure, Flatten, Identity, Lambda, Permute, RepeatVector, Res
 pub use sizes::{Margins, Sizes};
 pub use state::{LayerState, Weight, reset_names};
 
-pub(crate) use call::LayerCall;
-pub(crate) use config::words;
+pub(crate) use call::{LayerCall, run as call_layer};
+pub(crate) use config::{keras_class, words};
+pub(crate) use loading::with_zero_weights;
+pub(crate) use registry::is_registered;
 pub(crate) use state::{layers_by_identity, snake_case};
 
 use crate::config::Config;

@@ -122,6 +122,12 @@ pub fn layer_from_config(config: &Config) -> Result<Arc<dyn Layer>> {
     })
 }
 
+/// Whether [`layer_from_config`] can make layers of this class.
+pub(crate) fn is_registered(class: &str) -> bool {
+    let known = CUSTOM.read().unwrap_or_else(PoisonError::into_inner);
+    BUILT_IN_LAYERS.contains(&class) || known.as_ref().is_some_and(|known| known.contains_key(class))
+}
+
 /// Makes a class of layers known, so that [`layer_from_config`] and readers of model files can make them.
 ///
 /// ```

@@ -2,6 +2,7 @@
 
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
+use crate::layers::loading::first_value;
 use crate::regularizers::Regularizer;
 use rushlight_core::trace::{Flat, Key, scope_path};
 use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Structure, Tensor, Variable, eagerly};
@@ -378,7 +379,7 @@ impl Weight {
             ));
         };
         let path = scope_path().unwrap_or_else(|| state.name());
-        let variable = Variable::new(format!("{path}/{name}"), &initializer.tensor(dims, dtype))?;
+        let variable = Variable::new(format!("{path}/{name}"), &first_value(initializer, dims, dtype)?)?;
         variable.set_trainable(trainable && !frozen);
         let own = Own { variable: variable.clone(), trains: trainable, regularizer: regularizer.cloned() };
         state.lock().weights.push(own);

@@ -13,7 +13,6 @@ pub(super) enum Argument {
     Tensor(Tensor),
     Number(f64),
     Flag(bool),
-    Text(String),
     Nothing,
     List(Vec<Argument>),
     /// Start, stop and step.
@@ -72,7 +71,7 @@ pub(super) fn resolve(
         Value::Null => Argument::Nothing,
         Value::Bool(flag) => Argument::Flag(*flag),
         Value::Number(number) => Argument::Number(number.as_f64().ok_or_else(not_understood)?),
-        Value::String(text) => Argument::Text(text.clone()),
+        Value::String(_) => Argument::Nothing,
         Value::Array(items) => {
             let items = items.iter().map(|item| resolve(item, tensor));
             Argument::List(items.collect::<Result<Vec<Argument>, String>>()?)

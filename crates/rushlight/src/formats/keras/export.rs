@@ -341,7 +341,7 @@ fn layer_arguments(layer: &dyn Layer, inputs: Vec<Value>) -> (Value, Value) {
     let several_arguments = ["MultiHeadAttention", "GroupQueryAttention"];
     let with_state = ["SimpleRNN", "LSTM", "GRU", "Bidirectional"];
     let class = keras_class(layer.state().class());
-    let keywords = Value::Object(layer.call_config());
+    let keywords = json!({});
     match inputs.as_slice() {
         [one] => (json!([one]), keywords),
         _ if several_arguments.contains(&class.as_str()) => (Value::Array(inputs), keywords),

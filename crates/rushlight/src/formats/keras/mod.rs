@@ -9,16 +9,16 @@ mod primitives;
 mod structure;
 mod weights;
 
-use crate::formats::zip;
-use crate::layers::Layer;
+use crate::formats::{Format, zip};
 use crate::models::Model;
 use plan::{Plan, Problems, Shapes};
-use rushlight_core::{Error, ErrorKind, Result};
+use rushlight_core::{Error, ErrorKind, Result, Tensor};
 use rushlight_hdf5::Writer;
 use serde_json::{Value, json};
 use structure::Container;
 
-pub(crate) use legacy::{is_legacy_weights, read_model as read_legacy_model, read_weights as read_legacy_weights};
+pub(crate) use legacy::read_model as read_legacy_model;
+pub(crate) use weights::check_numbers;
 
 /// The members of a `.keras` archive.
 const CONFIG: &str = "config.json";
@@ -117,16 +117,50 @@ pub(crate) fn write_weights(model: &Model) -> Result<Vec<u8>> {
     writer.finish().map_err(weights::damaged)
 }
 
-/// Reads the weights of a model from a `.weights.h5` file, all of them or none.
-///
-/// # Errors
-/// If the file is damaged, or does not have all variables in their shapes.
-pub(crate) fn read_weights(model: &Model, bytes: &[u8]) -> Result<()> {
-    let root = rushlight_hdf5::read(bytes).map_err(weights::damaged)?;
-    weights::read(&root, &container_of(model)?.places(""))
+/// Reads the weights of a model from a file of Keras's, all of them or none; nothing if the file is no such.
+pub(crate) fn read_any_weights(model: &Model, bytes: &[u8]) -> Option<Result<()>> {
+    let inside;
+    let bytes = match Format::of_content(bytes)? {
+        Format::Hdf5 => bytes,
+        Format::Keras => match describe(bytes) {
+            Ok(description) => {
+                inside = description.weights;
+                &inside
+            }
+            Err(error) => return Some(Err(error)),
+        },
+        _ => return None,
+    };
+    Some(rushlight_hdf5::read(bytes).map_err(weights::damaged).and_then(|root| {
+        if legacy::is_legacy_weights(&root) {
+            legacy::read_weights(model, &root)
+        } else {
+            weights::read(&root, &container_of(model)?.places(""))
+        }
+    }))
 }
 
-/// Whether this layer is a part of Keras's files under its own name, and no operator.
-pub(crate) fn is_operator(layer: &dyn Layer) -> bool {
-    structure::as_operator(layer).is_some()
+/// All arrays of an HDF5 file by their paths.
+///
+/// # Errors
+/// If the file is damaged, or an element type is not supported.
+pub(crate) fn read_arrays(bytes: &[u8]) -> Result<Vec<(String, Tensor)>> {
+    let root = rushlight_hdf5::read(bytes).map_err(weights::damaged)?;
+    let arrays = root.datasets().into_iter().map(|(path, data)| {
+        let array = weights::tensor_from(data, &format!("`{path}`"))?;
+        Ok((path, array))
+    });
+    arrays.collect()
+}
+
+/// The bytes of an HDF5 file with these arrays at their paths.
+///
+/// # Errors
+/// If a name is no path.
+pub(crate) fn write_arrays(arrays: &[(String, Tensor)]) -> Result<Vec<u8>> {
+    let mut writer = Writer::new();
+    for (path, array) in arrays {
+        weights::write_tensor(&mut writer, path, array, &format!("`{path}`"))?;
+    }
+    writer.finish().map_err(weights::damaged)
 }

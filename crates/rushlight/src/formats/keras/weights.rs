@@ -6,11 +6,11 @@ use rushlight_core::tensor::display_dims;
 use rushlight_core::{DType, Error, ErrorKind, Result, Tensor, Variable, eagerly};
 use rushlight_hdf5::{Dataset, Datatype, Group, Writer};
 
-/// The name of the member, or of a file, for messages.
+/// The member of a `.keras` archive.
 pub(super) const WEIGHTS: &str = "model.weights.h5";
 
 pub(super) fn wrong(rule: impl Into<String>) -> Error {
-    Error::outside(ErrorKind::Value, WEIGHTS, rule)
+    Error::outside(ErrorKind::Value, "weights", rule)
 }
 
 /// What an HDF5 file that cannot be read is an error of.
@@ -58,7 +58,7 @@ pub(super) fn tensor_from(data: &Dataset<'_>, place: &str) -> Result<Tensor> {
 }
 
 /// Refuses values that are not numbers.
-pub(super) fn check_numbers(value: &Tensor, place: &str) -> Result<()> {
+pub(crate) fn check_numbers(value: &Tensor, place: &str) -> Result<()> {
     let count = eagerly(|| value.is_nan().cast(DType::I64).sum(..)).item::<i64>()?;
     match count {
         0 => Ok(()),

@@ -1,0 +1,128 @@
+//! Pictures as inputs of models.
+
+use crate::failure::Failure;
+use crate::text::shown;
+use rushlight::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// Pixels of one picture, at most: a file of some bytes may claim any size.
+const MOST_PIXELS: u64 = 1 << 28;
+
+/// How pixels from 0 to 255 become numbers: `(x · scale - mean) / deviation`.
+#[derive(Clone, Debug)]
+pub(crate) struct Scaling {
+    pub(crate) scale: f32,
+    /// One for each channel, or one for all.
+    pub(crate) mean: Vec<f32>,
+    pub(crate) deviation: Vec<f32>,
+}
+
+pub(crate) fn is_image(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    matches!(ending.as_str(), "png" | "jpg" | "jpeg")
+}
+
+/// The picture itself, or all pictures of a directory in the order of their names.
+pub(crate) fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let entries = std::fs::read_dir(path).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
+    let entries = entries.map_err(|error| Failure::Other(format!("{} cannot be read: {error}", shown(path))))?;
+    let mut files: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).filter(|path| is_image(path)).collect();
+    files.sort();
+    match files.is_empty() {
+        true => Err(Failure::Other(format!("{}: there is no .png or .jpg file in it", shown(path)))),
+        false => Ok(files),
+    }
+}
+
+/// Pictures as `f32 [pictures, height, width, channels]`, resized to that size.
+pub(crate) fn load(files: &[PathBuf], [height, width, channels]: [usize; 3], scaling: &Scaling) -> Result<Tensor, Failure> {
+    let mut all = Vec::new();
+    for file in files {
+        let pixels = pixels(file, channels)?;
+        all.extend(resize(&pixels, [height, width], channels));
+    }
+    for values in [&scaling.mean, &scaling.deviation] {
+        if values.len() != 1 && values.len() != channels {
+            let rule = format!("--mean and --std take one number, or one for each of {channels} channels");
+            return Err(Failure::Usage(rule));
+        }
+    }
+    let of = |values: &[f32], channel: usize| values[if values.len() == 1 { 0 } else { channel }];
+    for (index, value) in all.iter_mut().enumerate() {
+        let channel = index % channels;
+        *value = (*value * scaling.scale - of(&scaling.mean, channel)) / of(&scaling.deviation, channel);
+    }
+    Ok(Tensor::new(&all, [files.len(), height, width, channels]))
+}
+
+struct Pixels {
+    size: [usize; 2],
+    values: Vec<u8>,
+}
+
+fn pixels(file: &Path, channels: usize) -> Result<Pixels, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Other(format!("{}: {error}", shown(file)));
+    let reader = image::ImageReader::open(file).map_err(|error| failed(&error))?;
+    let mut reader = reader.with_guessed_format().map_err(|error| failed(&error))?;
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(MOST_PIXELS * 8);
+    reader.limits(limits);
+    let picture = reader.decode().map_err(|error| failed(&error))?;
+    let size = [picture.height() as usize, picture.width() as usize];
+    let values = match channels {
+        1 => picture.into_luma8().into_raw(),
+        3 => picture.into_rgb8().into_raw(),
+        4 => picture.into_rgba8().into_raw(),
+        _ => return Err(failed(&format!("pictures have 1, 3 or 4 channels, the model's input {channels}"))),
+    };
+    Ok(Pixels { size, values })
+}
+
+/// Bilinear, with the centres of pixels at halves and no antialiasing: as Keras's `Resizing`.
+fn resize(pixels: &Pixels, [height, width]: [usize; 2], channels: usize) -> Vec<f32> {
+    let [rows, columns] = pixels.size;
+    // The two neighbours of each place along an axis, and the part of the second.
+    let places = |from: usize, to: usize| -> Vec<(usize, usize, f32)> {
+        let ratio = from as f32 / to as f32;
+        let place = |index: usize| {
+            let centre = ((index as f32 + 0.5) * ratio - 0.5).max(0.0);
+            let first = (centre as usize).min(from - 1);
+            (first, (first + 1).min(from - 1), centre - first as f32)
+        };
+        (0..to).map(place).collect()
+    };
+    let across = places(columns, width);
+    let mut result = Vec::with_capacity(height * width * channels);
+    for (top, bottom, down) in places(rows, height) {
+        for &(left, right, along) in &across {
+            for channel in 0..channels {
+                let at = |row: usize, column: usize| {
+                    f32::from(pixels.values[(row * columns + column) * channels + channel])
+                };
+                let upper = at(top, left) + (at(top, right) - at(top, left)) * along;
+                let lower = at(bottom, left) + (at(bottom, right) - at(bottom, left)) * along;
+                result.push(upper + (lower - upper) * down);
+            }
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resizing_follows_keras() {
+        // keras.ops.image.resize(x, (3, 2), "bilinear") of [[0, 10, 20], [30, 40, 50]].
+        let pixels = Pixels { size: [2, 3], values: vec![0, 10, 20, 30, 40, 50] };
+        let got = resize(&pixels, [3, 2], 1);
+        let wanted = [2.5, 17.5, 17.5, 32.5, 32.5, 47.5];
+        assert!(got.iter().zip(wanted).all(|(got, wanted)| (got - wanted).abs() < 1e-4), "{got:?}");
+        let same: Vec<f32> = pixels.values.iter().map(|&value| f32::from(value)).collect();
+        assert_eq!(resize(&pixels, [2, 3], 1), same);
+    }
+}

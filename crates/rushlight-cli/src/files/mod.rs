@@ -1,0 +1,36 @@
+//! What commands on model files share: reading models and arrays, writing results.
+
+pub(crate) mod arrays;
+pub(crate) mod images;
+pub(crate) mod output;
+
+use crate::failure::Failure;
+use crate::text::shown;
+use rushlight::formats::model_from_bytes;
+use rushlight::prelude::*;
+use std::io::Read;
+use std::path::Path;
+
+/// The content of a file, or of standard input for `-`.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let result = if path == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut bytes).map(drop)
+    } else {
+        std::fs::read(path).map(|content| bytes = content)
+    };
+    match result {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(Failure::Other(format!("{} cannot be read: {error}", shown(path)))),
+    }
+}
+
+/// The model in a file. `shapes` are those of its inputs without the batch, where the file leaves them open.
+pub(crate) fn model(path: &Path, bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model, Failure> {
+    model_from_bytes(bytes, shapes).map_err(|error| in_file(path, &error))
+}
+
+/// An error about the content of a file.
+pub(crate) fn in_file(path: &Path, error: &rushlight::Error) -> Failure {
+    Failure::Other(format!("{}: {error}", shown(path)))
+}

@@ -1,0 +1,139 @@
+//! `rushlight predict`.
+
+use crate::arguments::{ModeName, PredictOptions};
+use crate::failure::Failure;
+use crate::files::arrays::{Input, check_shapes, in_order};
+use crate::files::images::{Scaling, load};
+use crate::files::{in_file, model, output, read};
+use crate::text::shown;
+use rushlight::prelude::*;
+use rushlight::run_functions_eagerly;
+use rushlight::tensor::display_dims;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(options: &PredictOptions) -> Result<(), Failure> {
+    if options.output.is_none() && options.top.is_none() {
+        return Err(Failure::Usage("--output or --top says what to do with the predictions".to_string()));
+    }
+    output::check_writable(options.output.as_ref(), &["npy", "npz"])?;
+    let classes = options.classes.as_deref().map(class_names).transpose()?;
+    let bytes = read(&options.model)?;
+    let input = Input::read(&options.input)?;
+    let model = model(&options.model, &bytes, &input.shapes())?;
+    let (inputs, labels) = inputs(options, &input, &model)?;
+    let count = check_shapes(&options.input, &inputs, &model)?;
+    let work = || predict(&model, &inputs, count, options.batch_size);
+    let outputs = match options.mode {
+        ModeName::Graph => work(),
+        ModeName::Eager => run_functions_eagerly(work),
+    };
+    let outputs = outputs.map_err(|error| in_file(&options.model, &error))?;
+    if let Some(path) = &options.output {
+        output::write(path, &output::outputs(path, &outputs)?)?;
+    }
+    match options.top {
+        Some(top) => print_top(options, &outputs, &labels, classes.as_deref(), top),
+        None => {
+            if options.json {
+                let shapes: Result<Vec<Vec<usize>>> =
+                    outputs.iter().map(|output| output.shape().map(<[usize]>::to_vec)).collect();
+                say!("{}", json!({ "examples": count, "outputs": shapes? }));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The inputs in the model's order, and what to call each example.
+fn inputs(options: &PredictOptions, input: &Input, model: &Model) -> Result<(Vec<Tensor>, Vec<String>), Failure> {
+    let wanted = model.inputs();
+    match input {
+        Input::Arrays(arrays) => {
+            let names: Vec<String> = wanted.iter().map(|(name, _)| name.clone()).collect();
+            let names = if names.is_empty() { vec!["input_0".to_string()] } else { names };
+            Ok((in_order(&options.input, arrays, &names, "input")?, Vec::new()))
+        }
+        Input::Images(files) => {
+            let [(_, spec)] = wanted.as_slice() else {
+                return Err(Failure::Other("pictures go to models with one input".to_string()));
+            };
+            let &[_, height, width, channels] = spec.dims.as_slice() else {
+                let dims = display_dims(&spec.dims);
+                return Err(Failure::Other(format!("the model takes {dims}, which are no pictures")));
+            };
+            let scaling = Scaling {
+                scale: options.scale,
+                mean: options.mean.clone(),
+                deviation: options.std.clone(),
+            };
+            let images = load(files, [height, width, channels], &scaling)?;
+            Ok((vec![images], files.iter().map(|file| shown(file)).collect()))
+        }
+    }
+}
+
+/// The outputs, computed in batches.
+pub(crate) fn predict(model: &Model, inputs: &[Tensor], count: usize, batch: usize) -> Result<Vec<Tensor>> {
+    let mut parts: Vec<Vec<Tensor>> = Vec::new();
+    for start in (0..count).step_by(batch).chain((count == 0).then_some(0)) {
+        let stop = count.min(start + batch);
+        let rows: Vec<Tensor> = inputs.iter().map(|input| input.slice_axis(0, start, stop)).collect();
+        for (index, output) in model.predict_many(&rows)?.into_iter().enumerate() {
+            if parts.len() <= index {
+                parts.push(Vec::new());
+            }
+            parts[index].push(output);
+        }
+    }
+    parts.iter().map(|part| concat(&part.iter().collect::<Vec<_>>(), 0).check().cloned()).collect()
+}
+
+/// One name a line.
+fn class_names(path: &Path) -> Result<Vec<String>, Failure> {
+    let text = String::from_utf8(read(path)?);
+    let text = text.map_err(|_| Failure::Other(format!("{} is no text", shown(path))))?;
+    Ok(text.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect())
+}
+
+fn print_top(
+    options: &PredictOptions,
+    outputs: &[Tensor],
+    labels: &[String],
+    classes: Option<&[String]>,
+    top: usize,
+) -> Result<(), Failure> {
+    let output = &outputs[0];
+    let &[count, kinds] = output.shape()? else {
+        let dims = display_dims(output.shape()?);
+        return Err(Failure::Other(format!("--top ranks outputs of [examples, classes], not {dims}")));
+    };
+    if let Some(classes) = classes.filter(|classes| classes.len() != kinds) {
+        let file = options.classes.clone().unwrap_or_else(PathBuf::new);
+        let given = classes.len();
+        return Err(Failure::Other(format!("{}: {given} names for {kinds} classes", shown(&file))));
+    }
+    let values = output.cast(DType::F64).to_vec::<f64>()?;
+    let name = |class: usize| classes.map_or_else(|| class.to_string(), |classes| classes[class].clone());
+    let mut all = Vec::new();
+    for example in 0..count {
+        let row = &values[example * kinds..(example + 1) * kinds];
+        let mut order: Vec<usize> = (0..kinds).collect();
+        order.sort_by(|&left, &right| row[right].total_cmp(&row[left]));
+        order.truncate(top);
+        let label = labels.get(example).cloned().unwrap_or_else(|| example.to_string());
+        if options.json {
+            let ranked: Vec<_> =
+                order.iter().map(|&class| json!({ "class": class, "name": name(class), "score": row[class] })).collect();
+            all.push(json!({ "example": label, "top": ranked }));
+        } else if options.output.as_deref() != Some(Path::new("-")) {
+            let ranked: Vec<String> =
+                order.iter().map(|&class| format!("{} {:.4}", name(class), row[class])).collect();
+            say!("{label}: {}", ranked.join(", "));
+        }
+    }
+    if options.json {
+        say!("{}", json!(all));
+    }
+    Ok(())
+}
