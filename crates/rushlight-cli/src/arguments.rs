@@ -6,6 +6,8 @@ use rushlight::applications::NAMES;
 use rushlight::training::Mode;
 use std::path::PathBuf;
 
+pub(crate) use crate::file_arguments::*;
+
 /// Trains, summarizes and measures neural networks.
 ///
 /// Without a command: the demo, which trains a small DenseNet on drawn pictures in about a minute.
@@ -34,6 +36,22 @@ pub(crate) enum Command {
     /// Images are normalized by mean and deviation of each channel of the training set. Ctrl-C ends training after
     /// the step that is running, saves what was learnt and exits with status 130.
     Train(TrainOptions),
+    /// Predict with a model from a file
+    ///
+    /// Pictures are resized to the model's input (bilinear), and their pixels become (x · scale - mean) / std.
+    Predict(PredictOptions),
+    /// Print what is in a file of a model, weights or arrays
+    Inspect(InspectOptions),
+    /// Write a model, weights or arrays in another format
+    ///
+    /// Weights of torchvision's and Keras Applications' DenseNets fit the models of the same name.
+    Convert(ConvertOptions),
+    /// Write a new model with random weights to a file
+    New(NewOptions),
+    /// Print a script that completes commands and options in a shell
+    Completions(CompletionsOptions),
+    /// Write manual pages
+    Man(ManOptions),
     /// Print the layers of a model, its parameters and the memory that a training step takes
     Summary(SummaryOptions),
     /// Measure a training step and inference
@@ -272,11 +290,11 @@ pub(crate) enum Part {
     Inference,
 }
 
-fn model_name() -> impl TypedValueParser<Value = String> {
+pub(crate) fn model_name() -> impl TypedValueParser<Value = String> {
     PossibleValuesParser::new(NAMES.iter().map(|(name, help)| PossibleValue::new(*name).help(*help)))
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("must be at least 1".to_string()),
         Ok(number) => Ok(number),
@@ -284,7 +302,7 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-fn learning_rate(text: &str) -> Result<f64, String> {
+pub(crate) fn learning_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
         _ => Err("must be a number above 0".to_string()),

@@ -3,7 +3,7 @@
 use crate::arguments::{ConvertOptions, NewOptions};
 use crate::failure::Failure;
 use crate::files::{in_file, model, output, read};
-use rushlight::applications::{by_name, config_by_name, densenet};
+use rushlight::applications::{by_name, config_by_name};
 use rushlight::formats::{
     Format, arrays_from_bytes, arrays_to_bytes, model_description, weights_from_bytes, weights_to_bytes,
 };
@@ -44,11 +44,11 @@ fn model_of(name: &str) -> Result<Model, Failure> {
 
 pub(crate) fn run_new(options: &NewOptions) -> Result<(), Failure> {
     output::check_writable(Some(&options.save), &["keras"])?;
-    random::seed(options.seed);
-    let mut config = config_by_name(&options.name)?.named(&options.name);
+    random::set_seed(options.seed);
+    let mut config = config_by_name(&options.name)?;
     if let Some(classes) = options.classes {
-        config = config.classes(classes);
+        config = config.with_classes(classes);
     }
-    let model = densenet(&config)?;
+    let model = config.build()?;
     output::write(&options.save, &weights_to_bytes(&model, Format::Keras)?)
 }

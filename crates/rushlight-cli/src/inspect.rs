@@ -34,7 +34,8 @@ pub(crate) fn run(options: &InspectOptions) -> Result<(), Failure> {
             |(name, spec)| json!({ "name": name, "shape": dims(&spec.dims), "dtype": spec.dtype.to_string() }),
         );
         let outputs = model.outputs();
-        let outputs = outputs.iter().map(|spec| json!({ "shape": dims(&spec.dims), "dtype": spec.dtype.to_string() }));
+        let outputs =
+            outputs.iter().map(|spec| json!({ "shape": dims(&spec.dims), "dtype": spec.dtype.to_string() }));
         say!(
             "{}",
             json!({
@@ -82,13 +83,21 @@ fn short(value: &Value) -> String {
                 format!("{class}({})", told.collect::<Vec<_>>().join(", "))
             }
             (Some(_), Some(config)) => short(config),
-            _ => fields.iter().map(|(key, value)| format!("{key}: {}", short(value))).collect::<Vec<_>>().join(", "),
+            _ => fields
+                .iter()
+                .map(|(key, value)| format!("{key}: {}", short(value)))
+                .collect::<Vec<_>>()
+                .join(", "),
         },
         other => other.to_string(),
     }
 }
 
-fn arrays_in(arrays: &[(String, Tensor)], options: &InspectOptions, file_bytes: usize) -> Result<(), Failure> {
+fn arrays_in(
+    arrays: &[(String, Tensor)],
+    options: &InspectOptions,
+    file_bytes: usize,
+) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for (name, array) in arrays {
         rows.push((name.as_str(), array.dtype()?, array.shape()?.to_vec()));
@@ -101,7 +110,10 @@ fn arrays_in(arrays: &[(String, Tensor)], options: &InspectOptions, file_bytes: 
             .map(|(name, dtype, dims)| json!({ "name": name, "dtype": dtype.to_string(), "shape": dims }))
             .collect();
         let format = format.map(|format| format!("{format:?}").to_lowercase());
-        say!("{}", json!({ "format": format, "arrays": arrays, "numbers": numbers, "file_bytes": file_bytes }));
+        say!(
+            "{}",
+            json!({ "format": format, "arrays": arrays, "numbers": numbers, "file_bytes": file_bytes })
+        );
         return Ok(());
     }
     let shown: Vec<(&str, String)> =

@@ -5,11 +5,17 @@ mod text;
 
 mod arguments;
 mod bench;
+mod convert;
 mod demo;
 mod failure;
+mod file_arguments;
+mod files;
 mod images;
+mod inspect;
 mod interrupt;
+mod manual;
 mod places;
+mod predict;
 mod profile;
 mod run;
 mod schedule;
@@ -35,6 +41,12 @@ fn main() -> ExitCode {
             Command::Train(options) => train::run(&options),
             Command::Summary(options) => summary::run(&options),
             Command::Bench(options) => bench::run(&options, started),
+            Command::Predict(options) => predict::run(&options),
+            Command::Inspect(options) => inspect::run(&options),
+            Command::Convert(options) => convert::run(&options),
+            Command::New(options) => convert::run_new(&options),
+            Command::Completions(options) => manual::completions(&options),
+            Command::Man(options) => manual::pages(&options),
             Command::Profile(options) => profile::run(&options),
         }
     });

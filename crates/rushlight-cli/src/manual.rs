@@ -17,7 +17,8 @@ pub(crate) fn pages(options: &ManOptions) -> Result<(), Failure> {
     let mut command = Arguments::command();
     command.build();
     page(&command, "rushlight", &options.directory)?;
-    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help")
+    {
         page(inner, &format!("rushlight-{}", inner.get_name()), &options.directory)?;
     }
     Ok(())

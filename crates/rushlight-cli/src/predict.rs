@@ -46,7 +46,11 @@ pub(crate) fn run(options: &PredictOptions) -> Result<(), Failure> {
 }
 
 /// The inputs in the model's order, and what to call each example.
-fn inputs(options: &PredictOptions, input: &Input, model: &Model) -> Result<(Vec<Tensor>, Vec<String>), Failure> {
+fn inputs(
+    options: &PredictOptions,
+    input: &Input,
+    model: &Model,
+) -> Result<(Vec<Tensor>, Vec<String>), Failure> {
     let wanted = model.inputs();
     match input {
         Input::Arrays(arrays) => {
@@ -62,11 +66,8 @@ fn inputs(options: &PredictOptions, input: &Input, model: &Model) -> Result<(Vec
                 let dims = display_dims(&spec.dims);
                 return Err(Failure::Other(format!("the model takes {dims}, which are no pictures")));
             };
-            let scaling = Scaling {
-                scale: options.scale,
-                mean: options.mean.clone(),
-                deviation: options.std.clone(),
-            };
+            let scaling =
+                Scaling { scale: options.scale, mean: options.mean.clone(), deviation: options.std.clone() };
             let images = load(files, [height, width, channels], &scaling)?;
             Ok((vec![images], files.iter().map(|file| shown(file)).collect()))
         }
@@ -123,8 +124,10 @@ fn print_top(
         order.truncate(top);
         let label = labels.get(example).cloned().unwrap_or_else(|| example.to_string());
         if options.json {
-            let ranked: Vec<_> =
-                order.iter().map(|&class| json!({ "class": class, "name": name(class), "score": row[class] })).collect();
+            let ranked: Vec<_> = order
+                .iter()
+                .map(|&class| json!({ "class": class, "name": name(class), "score": row[class] }))
+                .collect();
             all.push(json!({ "example": label, "top": ranked }));
         } else if options.output.as_deref() != Some(Path::new("-")) {
             let ranked: Vec<String> =

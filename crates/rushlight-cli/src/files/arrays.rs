@@ -34,7 +34,8 @@ impl Input {
     pub(crate) fn shapes(&self) -> Vec<Vec<usize>> {
         match self {
             Input::Arrays(arrays) => {
-                let shape = |array: &Tensor| array.shape().map(|dims| dims.get(1..).unwrap_or_default().to_vec());
+                let shape =
+                    |array: &Tensor| array.shape().map(|dims| dims.get(1..).unwrap_or_default().to_vec());
                 arrays.iter().filter_map(|(_, array)| shape(array).ok()).collect()
             }
             Input::Images(_) => Vec::new(),

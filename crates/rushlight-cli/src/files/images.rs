@@ -28,8 +28,10 @@ pub(crate) fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
         return Ok(vec![path.to_path_buf()]);
     }
     let entries = std::fs::read_dir(path).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
-    let entries = entries.map_err(|error| Failure::Other(format!("{} cannot be read: {error}", shown(path))))?;
-    let mut files: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).filter(|path| is_image(path)).collect();
+    let entries =
+        entries.map_err(|error| Failure::Other(format!("{} cannot be read: {error}", shown(path))))?;
+    let mut files: Vec<PathBuf> =
+        entries.iter().map(|entry| entry.path()).filter(|path| is_image(path)).collect();
     files.sort();
     match files.is_empty() {
         true => Err(Failure::Other(format!("{}: there is no .png or .jpg file in it", shown(path)))),
@@ -38,7 +40,11 @@ pub(crate) fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Pictures as `f32 [pictures, height, width, channels]`, resized to that size.
-pub(crate) fn load(files: &[PathBuf], [height, width, channels]: [usize; 3], scaling: &Scaling) -> Result<Tensor, Failure> {
+pub(crate) fn load(
+    files: &[PathBuf],
+    [height, width, channels]: [usize; 3],
+    scaling: &Scaling,
+) -> Result<Tensor, Failure> {
     let mut all = Vec::new();
     for file in files {
         let pixels = pixels(file, channels)?;

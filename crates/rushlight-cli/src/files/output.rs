@@ -30,7 +30,8 @@ pub(crate) fn outputs(path: &Path, outputs: &[Tensor]) -> Result<Vec<u8>, Failur
     match (ending, outputs) {
         ("npy", [one]) => Ok(write_npy(one)?),
         ("npy", _) => {
-            let rule = format!("{}: the model has {} outputs, which an .npz file holds", shown(path), outputs.len());
+            let rule =
+                format!("{}: the model has {} outputs, which an .npz file holds", shown(path), outputs.len());
             Err(Failure::Usage(rule))
         }
         ("", [one]) if path == Path::new("-") => Ok(write_npy(one)?),

@@ -89,9 +89,7 @@ fn write_safetensors(arrays: &[(String, Tensor)]) -> Result<Vec<u8>> {
         TensorView::new(*dtype, dims.clone(), bytes).map(|view| (name.as_str(), view))
     });
     let views = views.collect::<std::result::Result<Vec<_>, _>>();
-    views
-        .and_then(|views| serialize(views, None))
-        .map_err(|error| wrong("safetensors", error.to_string()))
+    views.and_then(|views| serialize(views, None)).map_err(|error| wrong("safetensors", error.to_string()))
 }
 
 /// How one variable is called in a file, and how its array lies there.
@@ -195,7 +193,8 @@ impl Model {
         arrays: &[(String, Tensor)],
         names: impl Fn(&str, &Variable) -> Option<Stored>,
     ) -> Result<()> {
-        let known: HashMap<&str, &Tensor> = arrays.iter().map(|(name, array)| (name.as_str(), array)).collect();
+        let known: HashMap<&str, &Tensor> =
+            arrays.iter().map(|(name, array)| (name.as_str(), array)).collect();
         let (mut missing, mut values) = (Vec::new(), Vec::new());
         let variables = self.named_variables();
         if variables.is_empty() && !self.state().is_built() {
@@ -210,7 +209,8 @@ impl Model {
             let (spec, got) = (variable.spec(), display_dims(array.shape()?));
             let value = stored.layout.read(array);
             if value.error().is_some() || value.shape()? != spec.dims.as_slice() {
-                let wanted = display_dims(stored.layout.write(&Tensor::zeros(&spec.dims, spec.dtype)).shape()?);
+                let wanted =
+                    display_dims(stored.layout.write(&Tensor::zeros(&spec.dims, spec.dtype)).shape()?);
                 let rule = format!("`{}` is {got} in the file, and {wanted} for `{name}`", stored.name);
                 return Err(wrong("weights", rule));
             }
@@ -223,7 +223,10 @@ impl Model {
             let count = missing.len();
             missing.truncate(10);
             let rest = if count > 10 { ", …" } else { "" };
-            return Err(wrong("weights", format!("{count} missing in the file: {}{rest}", missing.join(", "))));
+            return Err(wrong(
+                "weights",
+                format!("{count} missing in the file: {}{rest}", missing.join(", ")),
+            ));
         }
         values.into_iter().try_for_each(|(variable, value)| eagerly(|| variable.assign(&value)))
     }

@@ -102,6 +102,18 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
+/// The JSON that describes the model in a file: layers, and how it is compiled; nothing if there are only arrays.
+///
+/// # Errors
+/// If the file is damaged.
+pub fn model_description(bytes: &[u8]) -> Result<Option<serde_json::Value>> {
+    match Format::of_content(bytes) {
+        Some(Format::Keras) => keras::describe(bytes).map(|description| Some(description.config)),
+        Some(Format::Hdf5) => keras::legacy_config(bytes),
+        _ => Ok(None),
+    }
+}
+
 /// The model in these bytes of a `.keras` or `.h5` file. `shapes` are those of its inputs without the batch, for
 /// inputs that the file leaves open.
 ///
@@ -157,7 +169,9 @@ pub fn weights_to_bytes(model: &Model, format: Format) -> Result<Vec<u8>> {
         Format::Keras => keras::write(model),
         other => {
             let arrays = model.to_arrays(own_names)?;
-            for (name, array) in arrays.iter().filter(|(_, array)| array.dtype().is_ok_and(|it| it.is_float())) {
+            for (name, array) in
+                arrays.iter().filter(|(_, array)| array.dtype().is_ok_and(|it| it.is_float()))
+            {
                 keras::check_numbers(array, &format!("`{name}`"))?;
             }
             arrays_to_bytes(&arrays, other)

@@ -57,13 +57,15 @@ impl Header {
             let rest = header[at..].trim_start();
             Ok::<&str, Error>(rest.strip_prefix(':').ok_or_else(bad)?.trim_start())
         };
-        let descr = value("descr")?.strip_prefix('\'').and_then(|rest| rest.split('\'').next()).ok_or_else(bad)?;
+        let descr =
+            value("descr")?.strip_prefix('\'').and_then(|rest| rest.split('\'').next()).ok_or_else(bad)?;
         let by_columns = match value("fortran_order")? {
             text if text.starts_with("True") => true,
             text if text.starts_with("False") => false,
             _ => return Err(bad()),
         };
-        let shape = value("shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or_else(bad)?.0;
+        let shape =
+            value("shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or_else(bad)?.0;
         let sizes = shape.split(',').map(str::trim).filter(|part| !part.is_empty());
         let dims: Vec<usize> = sizes.map(|part| part.parse().map_err(|_| bad())).collect::<Result<_>>()?;
         let mut letters = descr.bytes();
@@ -71,7 +73,10 @@ impl Header {
         let size = descr.get(2..).and_then(|size| size.parse().ok()).ok_or_else(bad)?;
         let known = matches!((kind, size), (b'f', 2 | 4 | 8) | (b'i' | b'u', 1 | 2 | 4 | 8) | (b'b', 1));
         if !known || dims.len() > 32 {
-            return Err(wrong(format!("elements of type `{descr}` with {} axes are not supported", dims.len())));
+            return Err(wrong(format!(
+                "elements of type `{descr}` with {} axes are not supported",
+                dims.len()
+            )));
         }
         Ok(Header { kind, size, big_endian: order == b'>', by_columns, dims })
     }
@@ -171,8 +176,8 @@ pub fn read_npz(bytes: &[u8]) -> Result<Vec<(String, Tensor)>> {
     let names: Vec<&str> = archive.names().filter(|name| !name.ends_with('/')).collect();
     let mut arrays = Vec::new();
     for name in names {
-        let array = read_npy(&archive.read(name)?)
-            .map_err(|error| wrong(format!("`{name}`: {}", error.rule())))?;
+        let array =
+            read_npy(&archive.read(name)?).map_err(|error| wrong(format!("`{name}`: {}", error.rule())))?;
         arrays.push((name.strip_suffix(".npy").unwrap_or(name).to_string(), array));
     }
     Ok(arrays)
@@ -217,7 +222,10 @@ mod tests {
         let named: Vec<(String, Tensor)> =
             arrays.iter().enumerate().map(|(index, array)| (format!("a{index}"), array.clone())).collect();
         let again = read_npz(&write_npz(&named).unwrap()).unwrap();
-        assert_eq!(again.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a0", "a1", "a2", "a3", "a4", "a5"]);
+        assert_eq!(
+            again.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["a0", "a1", "a2", "a3", "a4", "a5"]
+        );
     }
 
     fn npy(descr: &str, columns: &str, shape: &str, data: &[u8]) -> Vec<u8> {
@@ -227,13 +235,16 @@ mod tests {
 
     #[test]
     fn other_orders_and_integers_are_understood() {
-        let by_columns = read_npy(&npy("<i4", "True", "(2, 2)", &[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0]));
+        let by_columns =
+            read_npy(&npy("<i4", "True", "(2, 2)", &[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0]));
         assert_eq!(by_columns.unwrap().to_vec::<i32>().unwrap(), [1, 3, 2, 4]);
         let big_endian = read_npy(&npy(">i2", "False", "(2,)", &[0xff, 0xfe, 1, 0])).unwrap();
         assert_eq!(big_endian.to_vec::<i32>().unwrap(), [-2, 256]);
         let unsigned = read_npy(&npy("<u4", "False", "()", &[0xff, 0xff, 0xff, 0xff])).unwrap();
         assert_eq!(unsigned.item::<i64>().unwrap(), 0xffff_ffff);
-        for (descr, shape) in [("|O8", "(1,)"), ("<f4", "(99999999999, 99999999999)"), ("<U3", "(1,)"), ("<f4", "(2,)")] {
+        for (descr, shape) in
+            [("|O8", "(1,)"), ("<f4", "(99999999999, 99999999999)"), ("<U3", "(1,)"), ("<f4", "(2,)")]
+        {
             assert!(read_npy(&npy(descr, "False", shape, &[0; 4])).is_err(), "{descr} {shape}");
         }
     }

@@ -49,7 +49,9 @@ pub(super) fn reference(value: &Value) -> Option<Option<Reference>> {
 pub(super) fn each_tensor<'a>(value: &'a Value, visit: &mut dyn FnMut(&'a Value)) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| each_tensor(item, visit)),
-        Value::Object(fields) if fields.get("class_name").and_then(Value::as_str) == Some(TENSOR) => visit(value),
+        Value::Object(fields) if fields.get("class_name").and_then(Value::as_str) == Some(TENSOR) => {
+            visit(value)
+        }
         Value::Object(fields) => fields.values().for_each(|field| each_tensor(field, visit)),
         _ => {}
     }

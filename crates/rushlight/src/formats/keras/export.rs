@@ -28,7 +28,8 @@ pub(super) fn model_object(layer: &dyn Layer) -> Result<Value> {
         return Err(Error::outside(ErrorKind::Value, "save", rule));
     }
     object.ok_or_else(|| {
-        let rule = "only functional models and Sequential can be written for Keras, not a model of your own code";
+        let rule =
+            "only functional models and Sequential can be written for Keras, not a model of your own code";
         Error::outside(ErrorKind::Value, "save", rule)
     })
 }
@@ -43,7 +44,9 @@ fn model_or_nothing(layer: &dyn Layer, name: &str, problems: &mut Vec<String>) -
                     let input = &functional.graph().inputs()[0];
                     ("Sequential", "keras", chain_config(Some(input), &layers, name, problems))
                 }
-                None => ("Functional", "keras.src.models.functional", graph_config(functional, name, problems)),
+                None => {
+                    ("Functional", "keras.src.models.functional", graph_config(functional, name, problems))
+                }
             };
             Some(object(module, class, config, trainable))
         }
@@ -121,7 +124,7 @@ fn layer_object(layer: &dyn Layer, name: &str, problems: &mut Vec<String>) -> Op
     }
     match layer.config() {
         Ok(config) => {
-            let mut object = config.to_value();
+            let mut object = config.to_json("keras.layers");
             object["config"]["name"] = json!(name);
             object["config"]["trainable"] = json!(layer.state().is_trainable());
             Some(object)
@@ -245,7 +248,12 @@ fn graph_config(functional: &Functional, name: &str, problems: &mut Vec<String>)
                     known.insert(id, Listed { name, index: layers.len(), calls: 0 });
                     layers.push(object);
                 }
-                call_layer(&**layer, known.get_mut(&id).expect("it has just been listed"), &arguments, &mut layers)
+                call_layer(
+                    &**layer,
+                    known.get_mut(&id).expect("it has just been listed"),
+                    &arguments,
+                    &mut layers,
+                )
             }
             None => call_op(step, &arguments, &mut names, &mut layers),
         };
@@ -298,7 +306,12 @@ fn new_node(layer: &dyn Layer, name: &str, problems: &mut Vec<String>) -> Value 
     object
 }
 
-pub(super) fn operator_object(module: &str, class: &str, mut config: Map<String, Value>, name: &str) -> Value {
+pub(super) fn operator_object(
+    module: &str,
+    class: &str,
+    mut config: Map<String, Value>,
+    name: &str,
+) -> Value {
     config.insert("name".to_string(), json!(name));
     json!({
         "module": module,
@@ -361,9 +374,11 @@ fn fill_in(value: &Value, next: &mut dyn Iterator<Item = Value>) -> Value {
     match value {
         _ if is_tensor => next.next().unwrap_or(Value::Null),
         Value::Array(items) => items.iter().map(|item| fill_in(item, next)).collect(),
-        Value::Object(fields) => {
-            fields.iter().map(|(key, field)| (key.clone(), fill_in(field, next))).collect::<Map<_, _>>().into()
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, field)| (key.clone(), fill_in(field, next)))
+            .collect::<Map<_, _>>()
+            .into(),
         other => other.clone(),
     }
 }

@@ -36,15 +36,20 @@ pub(crate) fn is_legacy_weights(root: &Group<'_>) -> bool {
 /// If there is no config, or it or the weights cannot be read.
 pub(crate) fn read_model(bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model> {
     let root = rushlight_hdf5::read(bytes).map_err(weights::damaged)?;
-    let config = root.attribute("model_config").ok_or_else(|| {
+    let config = config(&root)?.ok_or_else(|| {
         wrong("the file has weights only: a model that fits them must be made first, or given as `.keras`")
     })?;
-    let config = config.text().map_err(weights::damaged)?;
-    let config: Value =
-        serde_json::from_str(&config).map_err(|error| wrong(format!("`model_config` is no JSON: {error}")))?;
     let (model, container) = super::build(&config, shapes, elements_in(&root))?;
     assign(&root, &container.places(""))?;
     Ok(model)
+}
+
+/// What describes the model, if the file has more than weights.
+pub(super) fn config(root: &Group<'_>) -> Result<Option<Value>> {
+    let Some(config) = root.attribute("model_config") else { return Ok(None) };
+    let config = config.text().map_err(weights::damaged)?;
+    let config = serde_json::from_str(&config);
+    config.map(Some).map_err(|error| wrong(format!("`model_config` is no JSON: {error}")))
 }
 
 /// Reads the weights of a model from such a file.
@@ -58,7 +63,8 @@ pub(crate) fn read_weights(model: &Model, root: &Group<'_>) -> Result<()> {
 /// Gives each layer the weights that the file has under its name, in their order; all of them or none.
 fn assign(root: &Group<'_>, places: &[Place]) -> Result<()> {
     let group = root.group("model_weights").unwrap_or(root);
-    let layers = texts(group, "layer_names")?.ok_or_else(|| wrong("the attribute `layer_names` is missing"))?;
+    let layers =
+        texts(group, "layer_names")?.ok_or_else(|| wrong("the attribute `layer_names` is missing"))?;
     let mut stored: HashMap<&str, Vec<String>> = HashMap::new();
     for layer in &layers {
         let inside = group.group(layer).ok_or_else(|| wrong(format!("there is no group `{layer}`")))?;
@@ -71,7 +77,11 @@ fn assign(root: &Group<'_>, places: &[Place]) -> Result<()> {
         let names = stored.get(layer).ok_or_else(|| wrong(format!("the file has no layer `{layer}`")))?;
         let index = next.entry(layer).or_insert(0);
         let name = names.get(*index).ok_or_else(|| {
-            wrong(format!("`{}` is missing: the layer has {} variable(s) in the file", place.name, names.len()))
+            wrong(format!(
+                "`{}` is missing: the layer has {} variable(s) in the file",
+                place.name,
+                names.len()
+            ))
         })?;
         *index += 1;
         let path = format!("{layer}/{name}");

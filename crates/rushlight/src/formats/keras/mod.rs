@@ -34,7 +34,6 @@ fn wrong(rule: impl Into<String>) -> Error {
 /// What a `.keras` file describes, before any layer is made.
 pub(crate) struct Description {
     pub(crate) config: Value,
-    pub(crate) version: Option<String>,
     pub(crate) weights: Vec<u8>,
 }
 
@@ -49,9 +48,7 @@ pub(crate) fn describe(bytes: &[u8]) -> Result<Description> {
         serde_json::from_slice::<Value>(&text).map_err(|error| wrong(format!("`{name}` is no JSON: {error}")))
     };
     let config = json(CONFIG)?;
-    let metadata = if archive.contains(METADATA) { Some(json(METADATA)?) } else { None };
-    let version = metadata.and_then(|metadata| metadata["keras_version"].as_str().map(str::to_string));
-    Ok(Description { config, version, weights: archive.read(weights::WEIGHTS)? })
+    Ok(Description { config, weights: archive.read(weights::WEIGHTS)? })
 }
 
 /// The model in a `.keras` file: layers, weights, and how it is compiled.
@@ -104,7 +101,8 @@ fn write_variables(model: &Model, writer: &mut Writer) -> Result<()> {
 }
 
 fn container_of(model: &Model) -> Result<Container> {
-    Container::of(model).ok_or_else(|| wrong("only functional models and Sequential have places in Keras's files"))
+    Container::of(model)
+        .ok_or_else(|| wrong("only functional models and Sequential have places in Keras's files"))
 }
 
 /// The bytes of a `.weights.h5` file of this model.
@@ -138,6 +136,14 @@ pub(crate) fn read_any_weights(model: &Model, bytes: &[u8]) -> Option<Result<()>
             weights::read(&root, &container_of(model)?.places(""))
         }
     }))
+}
+
+/// The config of the model in an `.h5` file of an older Keras; nothing if it has weights only.
+///
+/// # Errors
+/// If the file is damaged.
+pub(crate) fn legacy_config(bytes: &[u8]) -> Result<Option<Value>> {
+    legacy::config(&rushlight_hdf5::read(bytes).map_err(weights::damaged)?)
 }
 
 /// All arrays of an HDF5 file by their paths.

@@ -79,9 +79,9 @@ impl Named<'_> {
         if let Some((_, argument)) = self.call.iter().find(|(name, _)| *name == key) {
             return argument.clone();
         }
-        self.config.get(key).map_or(Argument::Nothing, |value| {
-            resolve(value, &mut |_| None).unwrap_or(Argument::Nothing)
-        })
+        self.config
+            .get(key)
+            .map_or(Argument::Nothing, |value| resolve(value, &mut |_| None).unwrap_or(Argument::Nothing))
     }
 
     fn number(&self, key: &str, default: f64) -> f64 {
@@ -189,7 +189,13 @@ fn unary(class: &str, x: &Tensor, named: &Named<'_>) -> Option<Tensor> {
         "Elu" => x.elu(named.number("alpha", 1.0)),
         "Celu" => x.celu(named.number("alpha", 1.0)),
         "LeakyRelu" => x.leaky_relu(named.number("negative_slope", 0.2)),
-        "Gelu" => if named.flag("approximate") { x.gelu_tanh() } else { x.gelu() },
+        "Gelu" => {
+            if named.flag("approximate") {
+                x.gelu_tanh()
+            } else {
+                x.gelu()
+            }
+        }
         "Softmax" => x.softmax(named.axis("axis", -1)),
         "LogSoftmax" => x.log_softmax(named.axis("axis", -1)),
         _ => return None,
@@ -251,8 +257,27 @@ pub(super) fn is_known(class: &str) -> bool {
     let x = Tensor::zeros([1, 1], rushlight_core::DType::F32);
     let named = Named { config: &Map::new(), call: Vec::new() };
     const OTHERS: [&str; 22] = [
-        "Reshape", "Transpose", "Concatenate", "Stack", "GetItem", "ExpandDims", "Squeeze", "Cast", "Where", "Clip",
-        "Split", "Pad", "Einsum", "Argmax", "Argmin", "Repeat", "Flip", "Swapaxes", "Tile", "Moveaxis", "Average",
+        "Reshape",
+        "Transpose",
+        "Concatenate",
+        "Stack",
+        "GetItem",
+        "ExpandDims",
+        "Squeeze",
+        "Cast",
+        "Where",
+        "Clip",
+        "Split",
+        "Pad",
+        "Einsum",
+        "Argmax",
+        "Argmin",
+        "Repeat",
+        "Flip",
+        "Swapaxes",
+        "Tile",
+        "Moveaxis",
+        "Average",
         "Normalize",
     ];
     OTHERS.contains(&class)
@@ -263,7 +288,8 @@ pub(super) fn is_known(class: &str) -> bool {
 
 fn apply(class: &str, arguments: &[Argument], named: &Named<'_>) -> Result<Vec<Tensor>, String> {
     let x = || tensor(arguments, 0);
-    let need = |key: &str| named.integers(key).ok_or_else(|| format!("`{key}` must be a whole number, or several"));
+    let need =
+        |key: &str| named.integers(key).ok_or_else(|| format!("`{key}` must be a whole number, or several"));
     let one = match class {
         "Reshape" => x()?.reshape(need("newshape")?),
         "Transpose" => {
@@ -379,7 +405,10 @@ fn pad(x: &Tensor, named: &Named<'_>) -> Result<Tensor, String> {
         _ => None,
     };
     let pairs: Option<Vec<(usize, usize)>> = pairs.iter().map(pair).collect();
-    Ok(x.pad_with(&pairs.ok_or("`pad_width` must be pairs of numbers")?, named.number("constant_values", 0.0)))
+    Ok(x.pad_with(
+        &pairs.ok_or("`pad_width` must be pairs of numbers")?,
+        named.number("constant_values", 0.0),
+    ))
 }
 
 fn get_item(x: &Tensor, key: &Argument) -> Result<Tensor, String> {

@@ -4,7 +4,8 @@
 use super::arguments::{Reference, each_tensor, keras_dtype, reference};
 use super::operators::{Call, Operator, is_known, is_operator};
 use super::structure::{Container, Entry};
-use crate::layers::{Config, Layer, LayerState, call_layer, is_registered, layer_from_config};
+use crate::config::Config;
+use crate::layers::{Layer, LayerState, call_layer, is_registered, layer_from_config};
 use crate::models::{Functional, Input, Model, Sequential};
 use rushlight_core::{DType, Error, ErrorKind, Result, Tensor};
 use serde_json::{Map, Value, json};
@@ -82,7 +83,8 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 /// Whether an object is a model made of layers.
 fn is_model(object: &Value) -> bool {
     let class = text(object, "class_name");
-    let has_layers = object.get("config").is_some_and(|config| config.get("layers").is_some_and(Value::is_array));
+    let has_layers =
+        object.get("config").is_some_and(|config| config.get("layers").is_some_and(Value::is_array));
     has_layers && matches!(class, "Functional" | "Sequential" | "Model")
 }
 
@@ -91,7 +93,9 @@ impl Plan {
     pub(super) fn parse(object: &Value, path: &str, problems: &mut Problems) -> Result<Plan> {
         if !is_model(object) {
             let class = text(object, "class_name");
-            let rule = format!("the model is a `{class}`: only Functional and Sequential models describe themselves");
+            let rule = format!(
+                "the model is a `{class}`: only Functional and Sequential models describe themselves"
+            );
             return Err(wrong(rule));
         }
         let config = &object["config"];
@@ -102,7 +106,8 @@ impl Plan {
         let mut layers = Vec::new();
         for (index, object) in listed.iter().enumerate() {
             let config = object.get("config").cloned().unwrap_or(json!({}));
-            let name = [text(object, "name"), text(&config, "name")].into_iter().find(|name| !name.is_empty());
+            let name =
+                [text(object, "name"), text(&config, "name")].into_iter().find(|name| !name.is_empty());
             let name = name.map_or_else(|| format!("layer_{index}"), str::to_string);
             let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
             let nodes = object.get("inbound_nodes").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -207,7 +212,8 @@ impl Plan {
         if inputs.is_empty() || outputs.is_empty() {
             return Err(wrong("the model has no inputs or no outputs"));
         }
-        let functional = Functional::new(&inputs.iter().collect::<Vec<_>>(), &outputs.iter().collect::<Vec<_>>())?;
+        let functional =
+            Functional::new(&inputs.iter().collect::<Vec<_>>(), &outputs.iter().collect::<Vec<_>>())?;
         Ok((Model::from_functional(functional), container))
     }
 }
@@ -234,7 +240,8 @@ impl Part {
             return Ok(Some(Part::Model(Box::new(Plan::parse(object, path, problems)?))));
         }
         if class == "InputLayer" {
-            let dims = config.get("batch_shape").or(config.get("batch_input_shape")).and_then(Value::as_array);
+            let dims =
+                config.get("batch_shape").or(config.get("batch_input_shape")).and_then(Value::as_array);
             let dtype = keras_dtype(&dtype_text(config.get("dtype"))).unwrap_or(DType::F32);
             let dim = |value: &Value| value.as_u64().map(|dim| dim as usize);
             return Ok(match dims.map(|dims| dims.iter().skip(1).map(dim).collect()) {
@@ -253,7 +260,7 @@ impl Part {
         };
         let mut named = object.clone();
         named["class_name"] = json!(class);
-        match Config::from_value(&named).and_then(|config| layer_from_config(&config)) {
+        match Config::from_json(&named).and_then(|config| layer_from_config(&config)) {
             Ok(layer) => Ok(Some(Part::Layer(layer))),
             Err(error) => {
                 problems.others.push(format!("`{path}`: {}", error.rule()));
@@ -281,7 +288,9 @@ impl Part {
 fn dtype_text(value: Option<&Value>) -> String {
     match value {
         Some(Value::String(name)) => name.clone(),
-        Some(policy) => policy.get("config").map(|config| text(config, "name")).unwrap_or_default().to_string(),
+        Some(policy) => {
+            policy.get("config").map(|config| text(config, "name")).unwrap_or_default().to_string()
+        }
         None => "float32".to_string(),
     }
 }
@@ -320,7 +329,9 @@ impl<'a> Shapes<'a> {
                 let shown = dims.iter().map(|dim| dim.map_or("None".to_string(), |dim| dim.to_string()));
                 let shown: Vec<String> = std::iter::once("None".to_string()).chain(shown).collect();
                 let shown = shown.join(", ");
-                Err(wrong(format!("the input `{name}` is [{shown}]: sizes must be given for all axes but the batch")))
+                Err(wrong(format!(
+                    "the input `{name}` is [{shown}]: sizes must be given for all axes but the batch"
+                )))
             }
         }
     }
@@ -402,17 +413,20 @@ impl Graph {
         let empty = json!([]);
         // Older files have a list of inputs in place of an object with `args` and `kwargs`.
         let (args, kwargs) = match &call.node {
-            Value::Object(fields) => (fields.get("args").unwrap_or(&empty), fields.get("kwargs").unwrap_or(&Value::Null)),
+            Value::Object(fields) => {
+                (fields.get("args").unwrap_or(&empty), fields.get("kwargs").unwrap_or(&Value::Null))
+            }
             other => (other, &Value::Null),
         };
         let mut inputs = Vec::new();
         let mut incomplete = false;
         for part in [args, kwargs] {
-            each_tensor(part, &mut |value| {
-                match reference(value).flatten().and_then(|reference| self.get(&reference)) {
-                    Some(tensor) => inputs.push(tensor),
-                    None => incomplete = true,
-                }
+            each_tensor(part, &mut |value| match reference(value)
+                .flatten()
+                .and_then(|reference| self.get(&reference))
+            {
+                Some(tensor) => inputs.push(tensor),
+                None => incomplete = true,
             });
         }
         if incomplete || inputs.is_empty() {
@@ -425,7 +439,11 @@ impl Graph {
                 call_layer(&**layer, &inputs)
             }
             Callee::Operator { module, class, config } => {
-                let name = if call.number == 0 { call.name.clone() } else { format!("{}_{}", call.name, call.number) };
+                let name = if call.number == 0 {
+                    call.name.clone()
+                } else {
+                    format!("{}_{}", call.name, call.number)
+                };
                 let as_written = Call {
                     module: module.clone(),
                     class: class.clone(),

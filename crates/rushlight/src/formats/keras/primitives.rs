@@ -107,7 +107,8 @@ pub(super) fn write(op: &Op, inputs: &[Held], outputs: &[Spec]) -> Result<Writin
             if args.pop().as_ref().and_then(Value::as_f64) != Some(0.0) {
                 return Err("padding with anything but zero cannot be written".to_string());
             }
-            let pairs: Vec<[usize; 2]> = pad.low.iter().zip(&pad.high).map(|(low, high)| [*low, *high]).collect();
+            let pairs: Vec<[usize; 2]> =
+                pad.low.iter().zip(&pad.high).map(|(low, high)| [*low, *high]).collect();
             set("pad_width", json!(pairs));
             set("mode", json!("constant"));
             (NUMPY, "Pad")

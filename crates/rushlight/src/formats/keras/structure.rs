@@ -147,7 +147,8 @@ fn collect_layer(state: &LayerState, class: &str, path: &str, names: &str, place
             ("Bidirectional", _) => "backward_layer".to_string(),
             ("TimeDistributed" | "SpectralNormalization", _) => "layer".to_string(),
             _ => {
-                let base = layer.given_name().map_or_else(|| snake_case(&inner_class), |name| name.to_string());
+                let base =
+                    layer.given_name().map_or_else(|| snake_case(&inner_class), |name| name.to_string());
                 let count = counts.entry(base.clone()).or_insert(0);
                 *count += 1;
                 if *count == 1 { base } else { format!("{base}_{}", *count - 1) }

@@ -52,7 +52,9 @@ pub(super) fn tensor_from(data: &Dataset<'_>, place: &str) -> Result<Tensor> {
             let numbers = bytes.as_chunks::<4>().0.iter().map(|chunk| i64::from(u32::from_le_bytes(*chunk)));
             return Ok(Tensor::new(&numbers.collect::<Vec<i64>>(), &dims));
         }
-        other => return Err(wrong(format!("{place} has elements of type {other:?}, which is not supported"))),
+        other => {
+            return Err(wrong(format!("{place} has elements of type {other:?}, which is not supported")));
+        }
     };
     Ok(tensor_of(&bytes, &dims, dtype))
 }
