@@ -1,7 +1,7 @@
 //! Memory that tensors own, and borrowed typed windows on it for kernels.
 
 use crate::cpu::recycle;
-use crate::tensor::{DType, Dims, Element, Strides, contiguous_strides, is_contiguous};
+use crate::tensor::{DType, Dims, Element, Spec, Strides, Value, contiguous_strides, is_contiguous};
 use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -58,6 +58,22 @@ impl Drop for Buffer {
         // SAFETY: allocated in `new` with this very layout, and not used any more.
         unsafe { recycle::free(self.data, Buffer::layout(self.bytes)) }
     }
+}
+
+/// The bytes of the elements of a value that lie in order.
+pub(crate) fn bytes_of(value: &Value) -> Vec<u8> {
+    assert!(value.is_contiguous());
+    // SAFETY: as many bytes as the spec says are initialized, and not changed while the value is shared.
+    unsafe { std::slice::from_raw_parts(value.address(), value.spec.bytes()) }.to_vec()
+}
+
+/// A value of the elements that the bytes are, if there are as many; those of a `bool` must be 0 or 1.
+pub(crate) fn value_of_bytes(bytes: &[u8], spec: Spec) -> Option<Value> {
+    let valid = spec.dtype != DType::Bool || bytes.iter().all(|&byte| byte <= 1);
+    (valid && bytes.len() == spec.bytes()).then(|| {
+        let buffer = Buffer::from_slice(bytes);
+        Value::contiguous(buffer, spec)
+    })
 }
 
 /// A read-only window on elements in memory: what kernels take as input.

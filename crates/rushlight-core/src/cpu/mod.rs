@@ -14,6 +14,7 @@ mod steps;
 pub mod threads;
 pub(crate) mod vector;
 
+pub(crate) use buffer::{bytes_of, value_of_bytes};
 pub(crate) use eager::{contiguous, execute, execute_into};
 pub(crate) use picture::{lifetimes, picture_of_compiled, picture_of_recorded};
-pub(crate) use program::Program;
+pub(crate) use program::{Program, Results};

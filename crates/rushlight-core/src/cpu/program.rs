@@ -5,9 +5,10 @@ use crate::cpu::contiguous;
 use crate::cpu::lower::place::Storage;
 use crate::cpu::lower::{Lowered, Source, lower};
 use crate::cpu::steps::Memory;
-use crate::graph::Graph;
+use crate::graph::{Graph, ValueId};
+use crate::ops::effect::{in_callback, take_failure};
 use crate::profile::{self, KernelPlace, Plan};
-use crate::tensor::{Inner, Result, Tensor, Value};
+use crate::tensor::{Error, ErrorKind, Inner, Result, Tensor, Value};
 use crate::trace::{Variable, debug_level};
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,8 @@ pub(crate) struct Program {
     /// The numbers of the variables in the order in which they are locked: always the same for the same variables,
     /// so that two functions on two threads never wait for each other.
     lock_order: Vec<usize>,
+    /// Whether steps have effects, which may fail.
+    has_effects: bool,
     /// Which arguments the steps read.
     read: Vec<bool>,
     constants: Addresses,
@@ -37,6 +40,9 @@ struct Addresses(Vec<*const u8>);
 unsafe impl Send for Addresses {}
 // SAFETY: as above.
 unsafe impl Sync for Addresses {}
+
+/// Is shown values of the graph.
+type Watch<'a> = &'a mut dyn FnMut(ValueId, Value);
 
 /// The results of a call; nearly always few.
 pub(crate) type Results = SmallVec<[Value; 2]>;
@@ -57,23 +63,46 @@ impl Program {
         let constants = Addresses(lowered.constants.iter().map(Value::address).collect());
         let reads = |input| lowered.steps.iter().flat_map(|step| &step.inputs).any(|p| p.storage == input);
         let read = (0..graph.inputs.len()).map(|number| reads(Storage::Input(number))).collect();
-        let name = graph.name.clone();
+        let (has_effects, name) = (graph.has_effects(), graph.name.clone());
         let plan = Arc::new(Plan { recorded, compiled: graph, lowered: lowered.clone() });
-        Program { name, lowered, plan, assigned, lock_order, read, constants, arena: Mutex::new(None) }
+        Program { name, lowered, plan, assigned, lock_order, has_effects, read, constants, arena: Mutex::new(None) }
     }
 
     /// Runs on the arguments and the current values of the variables, assigns variables, returns the results.
     ///
     /// `variables` are those of the graph, in its order: a program holds them weakly and keeps no weights alive.
     pub(crate) fn run(&self, variables: &[Variable], inputs: &[&Value]) -> Result<Results> {
+        self.run_with(variables, inputs, None)
+    }
+
+    /// The same, showing the values of a graph that keeps its history as they are computed.
+    pub(crate) fn run_watched(
+        &self,
+        variables: &[Variable],
+        inputs: &[&Value],
+        watch: Watch,
+    ) -> Result<Results> {
+        self.run_with(variables, inputs, Some(watch))
+    }
+
+    fn run_with(
+        &self,
+        variables: &[Variable],
+        inputs: &[&Value],
+        mut watch: Option<Watch>,
+    ) -> Result<Results> {
         let Lowered { steps, temporaries, arena_bytes, outputs, results, .. } = &*self.lowered;
-        let mut arena = (*arena_bytes > 0).then(|| self.arena.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut arena = match *arena_bytes > 0 {
+            true if in_callback() => Some(self.arena.try_lock().map_err(|_| self.is_running())?),
+            true => Some(self.arena.lock().unwrap_or_else(PoisonError::into_inner)),
+            false => None,
+        };
         let arena = arena.as_mut().map(|arena| arena.get_or_insert_with(|| Buffer::new(*arena_bytes)));
         let mut guards: SmallVec<[MutexGuard<Tensor>; 8]> = SmallVec::with_capacity(variables.len());
         let mut variable_addresses: SmallVec<[*mut u8; 8]> =
             SmallVec::from_elem(std::ptr::null_mut(), variables.len());
         for &index in &self.lock_order {
-            let mut guard = variables[index].lock();
+            let mut guard = variables[index].lock_unless_in_use()?;
             variable_addresses[index] = exclusive(&mut guard, self.assigned[index]);
             guards.push(guard);
         }
@@ -118,10 +147,25 @@ impl Program {
                 );
             }
             profile::graph_done(call);
+            if let Some(error) = take_failure() {
+                return Err(error);
+            }
         } else {
-            for step in steps {
+            let mut watched = self.lowered.watched.iter().peekable();
+            for (index, step) in steps.iter().enumerate() {
                 // SAFETY: arena, results and assigned variables are held exclusively; the rest is only read.
                 unsafe { step.run(&memory) };
+                if let Some(watch) = &mut watch {
+                    while let Some((_, id, place)) = watched.next_if(|(after, ..)| *after == index + 1) {
+                        // SAFETY: the step has written it, and no other runs now.
+                        watch(*id, unsafe { memory.read(place) });
+                    }
+                }
+                if self.has_effects
+                    && let Some(error) = take_failure()
+                {
+                    return Err(error);
+                }
             }
         }
         let mut values = Results::with_capacity(outputs.len());
@@ -137,6 +181,11 @@ impl Program {
             values.push(value);
         }
         Ok(values)
+    }
+
+    fn is_running(&self) -> Error {
+        let rule = format!("a callback cannot call the function `{}` that it is a part of", self.name);
+        Error::new(ErrorKind::Recording, "callback", rule)
     }
 
     /// Bytes planned for one call besides arguments, variables and results.

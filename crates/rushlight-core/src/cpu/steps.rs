@@ -1,6 +1,6 @@
 //! The steps of a program: which kernel runs on which places.
 
-use crate::cpu::buffer::{View, ViewMut};
+use crate::cpu::buffer::{Buffer, View, ViewMut};
 use crate::cpu::control::{BranchProgram, LoopProgram};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::conv_lanes::{self, LanesConv, Planes, PlanesMut};
@@ -12,7 +12,7 @@ use crate::cpu::lower::place::{Layout, Place, Storage};
 use crate::graph::{Origin, ValueId};
 use crate::ops::Op;
 use crate::profile::Described;
-use crate::tensor::Spec;
+use crate::tensor::{Spec, Value};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -88,6 +88,21 @@ impl Memory<'_> {
         let Layout::Strided(strides) = &place.layout else { unreachable!("kernels read strided places") };
         // SAFETY: passed on to the caller.
         unsafe { View::new(self.address(place), place.dtype, place.dims.clone(), strides.clone()) }
+    }
+
+    /// A copy of the elements at a place.
+    ///
+    /// # Safety
+    /// The place's elements must be initialized, and not written in the meantime.
+    pub(crate) unsafe fn read(&self, place: &Place) -> Value {
+        let spec = Spec { dims: place.dims.clone(), dtype: place.dtype };
+        let mut buffer = Buffer::new(spec.bytes());
+        let to = Place::contiguous(Storage::Output(0), spec.dtype, &spec.dims);
+        let (dims, source_strides, target_strides) = copy_strides(place, &to);
+        let (source, target) = (self.address(place).cast_const(), buffer.as_mut_ptr());
+        // SAFETY: passed on to the caller; the buffer was made for the elements.
+        unsafe { layout::Copy { dims, source, source_strides, target, target_strides }.run(spec.dtype) };
+        Value::contiguous(buffer, spec)
     }
 
     fn planes(&self, place: &Place) -> Planes {

@@ -65,7 +65,8 @@ pub(crate) fn from_recording(
             assignments.push((number, builder.value(&recorded.current, &origin)));
         }
     }
-    Graph { name: name.into(), nodes: builder.nodes, inputs, outputs, variables, assignments }
+    let history = Vec::new();
+    Graph { name: name.into(), nodes: builder.nodes, inputs, outputs, variables, assignments, history }
 }
 
 fn node_address(tensor: &Tensor) -> usize {

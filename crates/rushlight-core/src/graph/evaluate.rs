@@ -9,6 +9,17 @@ use smallvec::SmallVec;
 
 /// The results and the new values of the assigned variables.
 pub(crate) fn evaluate(graph: &Graph, inputs: &[Value], variables: &[Value]) -> (Vec<Value>, Vec<Value>) {
+    let values = evaluate_all(graph, inputs, variables);
+    let value = |id: &crate::graph::ValueId| values[id.node as usize][id.output as usize].clone();
+    (graph.outputs.iter().map(value).collect(), graph.assignments.iter().map(|(_, id)| value(id)).collect())
+}
+
+/// The values of all nodes.
+pub(crate) fn evaluate_all(
+    graph: &Graph,
+    inputs: &[Value],
+    variables: &[Value],
+) -> Vec<SmallVec<[Value; 1]>> {
     let mut values: Vec<SmallVec<[Value; 1]>> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
         let arguments: SmallVec<[&Value; 4]> =
@@ -23,8 +34,7 @@ pub(crate) fn evaluate(graph: &Graph, inputs: &[Value], variables: &[Value]) -> 
         drop(arguments);
         values.push(results);
     }
-    let value = |id: &crate::graph::ValueId| values[id.node as usize][id.output as usize].clone();
-    (graph.outputs.iter().map(value).collect(), graph.assignments.iter().map(|(_, id)| value(id)).collect())
+    values
 }
 
 fn run(op: &Op, inputs: &[&Value], outputs: &[Spec]) -> SmallVec<[Value; 1]> {

@@ -9,11 +9,12 @@ mod print;
 mod verify;
 
 pub(crate) use build::from_recording;
-pub(crate) use evaluate::evaluate;
+pub(crate) use evaluate::{evaluate, evaluate_all};
 pub(crate) use verify::verify;
 
 use crate::ops::Op;
 use crate::tensor::{Spec, Value};
+use crate::trace::recorder;
 use crate::trace::variable::WeakVariable;
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
@@ -45,6 +46,8 @@ pub struct Graph {
     pub(crate) variables: Vec<WeakVariable>,
     /// The variables that get a new value, by index, with that value.
     pub(crate) assignments: Vec<(usize, ValueId)>,
+    /// Values of the recorded graph, each with the one that stands for it now; empty unless someone asks for it.
+    pub(crate) history: Vec<(ValueId, ValueId)>,
 }
 
 /// One step of the computation.
@@ -195,6 +198,22 @@ impl Graph {
         self.outputs.iter().copied().chain(self.assignments.iter().map(|&(_, value)| value))
     }
 
+    /// The same graph, from which passes make graphs that know what stands for its values.
+    pub(crate) fn with_history(&self) -> Graph {
+        let mut graph = self.clone();
+        let nodes = graph.nodes.iter().enumerate();
+        let ids = nodes.flat_map(|(index, node)| {
+            (0..node.outputs.len() as u32).map(move |output| ValueId { node: index as u32, output })
+        });
+        graph.history = ids.map(|id| (id, id)).collect();
+        graph
+    }
+
+    /// Whether the function does more than compute: prints, checks, calls back.
+    pub(crate) fn has_effects(&self) -> bool {
+        self.variables.iter().any(|variable| variable.name() == recorder::EFFECTS)
+    }
+
     /// Number of nodes.
     pub fn len(&self) -> usize {
         self.nodes.len()
@@ -291,7 +310,11 @@ impl<'a> Rewriter<'a> {
         let outputs = self.old.outputs.iter().map(id).collect();
         let assignments =
             self.old.assignments.iter().map(|(variable, value)| (*variable, id(value))).collect();
+        let alive = |&(before, old): &(ValueId, ValueId)| {
+            Some((before, self.replaced[old.node as usize][old.output as usize]?))
+        };
         Graph {
+            history: self.old.history.iter().filter_map(alive).collect(),
             name: self.old.name.clone(),
             inputs,
             outputs,

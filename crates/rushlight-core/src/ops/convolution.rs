@@ -5,13 +5,15 @@ use crate::ops::spatial::{Margins, Padding, PerAxis, Sizes, axes_in_words, halve
 use crate::ops::{Op, apply_as};
 use crate::tensor::{Dims, Fault, Spec, Tensor, display_dims};
 use crate::trace::apply::{apply, fail};
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 /// `input [batch, spatial…, channels] ⋆ kernel [spatial…, channels / groups, filters] → [batch, spatial…, filters]`.
 ///
 /// A cross-correlation, as everywhere in deep learning: output position `o` and kernel tap `t` meet the input
 /// at `o * stride + t * dilation - low padding`; what lies outside counts as zero.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Convolution {
     pub strides: SmallVec<[usize; 3]>,
     pub dilations: SmallVec<[usize; 3]>,

@@ -5,10 +5,12 @@ use crate::ops::operand::Operand;
 use crate::ops::{Op, apply_as};
 use crate::tensor::{DType, Dims, Fault, Spec, Tensor, broadcast_dims};
 use crate::trace::apply::{apply, fail};
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 /// Functions of one element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unary {
     Neg,
     Abs,
@@ -58,7 +60,8 @@ pub enum Unary {
 }
 
 /// Functions of two elements of the same dtype.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Binary {
     Add,
     Sub,
@@ -80,7 +83,8 @@ pub enum Binary {
 }
 
 /// Comparisons of two elements of the same dtype, with a `bool` result; NaN is unequal to everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Compare {
     Equal,
     NotEqual,

@@ -68,6 +68,7 @@ pub(crate) fn of(
         | Op::Iota(_)
         | Op::Random(_)
         | Op::Sort(_)
+        | Op::Effect(_)
         | Op::Loop(_)
         | Op::Branch(_) => InputGradients::new(),
     }

@@ -12,10 +12,12 @@ use crate::tensor::{
 };
 use crate::trace::apply::{apply, fail};
 use crate::with_dtype;
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 /// Each element is its own index along an axis.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Iota {
     pub dims: Dims,
     pub axis: usize,

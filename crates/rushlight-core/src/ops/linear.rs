@@ -4,10 +4,12 @@ use crate::ops::Op;
 use crate::ops::gradient::{Context, InputGradients};
 use crate::tensor::{Axes, DType, Dims, Fault, Spec, Tensor, broadcast_dims, element_count, normalize_axis};
 use crate::trace::apply::{apply, fail};
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 /// `[batch…, m, k] · [batch…, k, n] → [batch…, m, n]`; the batch axes of both sides are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dot {
     /// The left side is stored `[batch…, k, m]`.
     pub transpose_left: bool,

@@ -6,6 +6,7 @@
 pub mod arrange;
 pub mod control;
 pub mod convolution;
+pub mod effect;
 pub mod einsum;
 pub mod elementwise;
 pub mod index;
@@ -25,6 +26,7 @@ pub(crate) mod gradient;
 
 use crate::tensor::{DType, Dims, Fault, Spec, Tensor, close, display_dims, multiply};
 use crate::trace::apply::{apply, fail};
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
@@ -32,7 +34,8 @@ use std::sync::Arc;
 pub(crate) type Specs = SmallVec<[Spec; 1]>;
 
 /// A primitive operation with its static attributes; equal ops on equal inputs give equal results.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Op {
     // elementwise: all inputs have one shape (the public functions broadcast first)
     Unary(elementwise::Unary),
@@ -81,8 +84,13 @@ pub enum Op {
     /// `key (i64 [2]: seed, counter) → random elements`
     Random(random::Random),
     // control flow
+    #[serde(skip)]
     Loop(Arc<control::Loop>),
+    #[serde(skip)]
     Branch(Arc<control::Branch>),
+    // effects
+    /// `number of earlier effects (i64), tensors → number of effects`
+    Effect(#[serde(with = "effect::saved")] Arc<effect::Effect>),
 }
 
 /// Elements that a result may have at most: as many as could be addressed, eight bytes each.
@@ -163,6 +171,7 @@ impl Op {
             Op::Random(random) => random.distribution.name(),
             Op::Loop(op) => op.name,
             Op::Branch(op) => op.name,
+            Op::Effect(effect) => effect.name(),
         }
     }
 
@@ -217,6 +226,7 @@ impl Op {
             Op::Random(random) => random.infer(inputs[0])?,
             Op::Loop(op) => return op.infer(inputs),
             Op::Branch(op) => return op.infer(inputs),
+            Op::Effect(effect) => effect.infer(inputs)?,
         };
         // So that nothing that multiplies sizes later on has to think of it.
         if one.dims.iter().fold(1, |count, &dim| multiply(count, close(dim, 1).max(1))) > MOST_ELEMENTS {
@@ -228,7 +238,7 @@ impl Op {
     /// Whether a gradient can flow through this op; the others have constant or integer results.
     pub(crate) fn is_differentiable(&self) -> bool {
         match self {
-            Op::Compare(_) | Op::ArgReduce(_) | Op::Iota(_) | Op::Random(_) => false,
+            Op::Compare(_) | Op::ArgReduce(_) | Op::Iota(_) | Op::Random(_) | Op::Effect(_) => false,
             Op::Unary(unary) => unary.is_differentiable(),
             Op::Binary(binary) => binary.is_differentiable(),
             Op::Reduce(reduce) => !matches!(reduce.kind, reduce::Reduction::Any | reduce::Reduction::All),
@@ -267,6 +277,7 @@ impl Op {
         let name = self.name();
         match self {
             Op::Cast(dtype) => format!("{name}[{dtype}]"),
+            Op::Effect(effect) => format!("{effect:?}"),
             Op::Reduce(reduce) => format!("{name}[axes {:?}]", reduce.axes.as_slice()),
             Op::ArgReduce(reduce) => format!("{name}[axis {}]", reduce.axis),
             Op::Convolution(conv)

@@ -7,10 +7,12 @@ use crate::ops::{Op, apply_as, infer_as, require_floats};
 use crate::tensor::{Axes, DType, Dims, Element, Fault, Spec, Tensor, display_dims};
 use crate::trace::apply::{apply, fail};
 use crate::with_dtype;
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 /// What is taken of each window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pooling {
     Max,
     /// Padding counts as zero.
@@ -18,7 +20,8 @@ pub enum Pooling {
 }
 
 /// Windows over the spatial axes of `[batch, spatial…, channels]`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     pub kind: Pooling,
     pub size: SmallVec<[usize; 3]>,

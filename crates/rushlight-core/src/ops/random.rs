@@ -16,10 +16,12 @@ use crate::ops::Op;
 use crate::tensor::{DType, Dims, Fault, Spec, Tensor, display_dims, is_open};
 use crate::trace::apply::{apply, fail};
 use crate::trace::{Variable, eagerly, recorder};
+use serde::{Deserialize, Serialize};
 use std::hash::{BuildHasher, Hasher};
 
 /// What a random element is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Distribution {
     /// Any value of an integer dtype.
     Bits,
@@ -28,7 +30,8 @@ pub enum Distribution {
 }
 
 /// Random elements, a function of the key and each element's position alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Random {
     pub distribution: Distribution,
     pub dims: Dims,

@@ -5,9 +5,11 @@ use crate::ops::gradient::{Context, InputGradients, none, one};
 use crate::ops::{Op, require_floats};
 use crate::tensor::{Axes, DType, Dims, Fault, Spec, Tensor, element_count, is_open, normalize_axis};
 use crate::trace::apply::{apply, fail};
+use serde::{Deserialize, Serialize};
 
 /// What a reduction makes of the elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reduction {
     Sum,
     /// Sum divided by the number of elements; floats only.
@@ -24,7 +26,8 @@ pub enum Reduction {
 }
 
 /// A reduction over some axes, which disappear from the shape.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reduce {
     pub kind: Reduction,
     /// Sorted, without repetition.
@@ -32,7 +35,8 @@ pub struct Reduce {
 }
 
 /// The position of the first extreme element along an axis, as `i32`; the axis disappears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArgReduce {
     /// Of the largest element; otherwise of the smallest.
     pub largest: bool,
@@ -40,7 +44,8 @@ pub struct ArgReduce {
 }
 
 /// Running totals along an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cumulative {
     /// Products instead of sums.
     pub product: bool,

@@ -4,10 +4,12 @@ use crate::ops::gradient::{Context, InputGradients, one};
 use crate::ops::{Op, Specs};
 use crate::tensor::{DType, Fault, Spec, Tensor, normalize_axis};
 use crate::trace::apply::{apply, apply_all, fail};
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 /// A stable sort along an axis; NaN comes last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sort {
     pub axis: usize,
     pub descending: bool,

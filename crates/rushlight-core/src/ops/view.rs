@@ -9,13 +9,15 @@ use crate::tensor::{
     normalize_axis,
 };
 use crate::trace::apply::{apply, fail};
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 /// Axis `i` of the result is axis `permutation[i]` of the input.
 pub type Permutation = Axes;
 
 /// Every `step`-th element from `start` to before `stop`, per axis.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Slice {
     pub start: SmallVec<[usize; 6]>,
     pub stop: SmallVec<[usize; 6]>,
@@ -25,7 +27,8 @@ pub struct Slice {
 /// Zeros before, after and between the elements of each axis.
 ///
 /// A second, scalar input gives the value to pad with.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pad {
     pub low: SmallVec<[usize; 6]>,
     pub high: SmallVec<[usize; 6]>,

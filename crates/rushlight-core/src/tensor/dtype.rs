@@ -1,10 +1,12 @@
 //! Element types: the run-time [`DType`] and the compile-time [`Element`].
 
 use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The type of a tensor's elements.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DType {
     /// 32-bit IEEE 754 floating point, the default.
     F32,

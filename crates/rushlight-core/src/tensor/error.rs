@@ -63,6 +63,18 @@ impl Error {
         Error(Arc::new(Detail { kind, op: op.into(), rule: rule.into(), got, location, path }))
     }
 
+    /// An error at a known place, found when a program runs.
+    pub(crate) fn located(
+        kind: ErrorKind,
+        op: impl Into<String>,
+        rule: impl Into<String>,
+        location: &'static Location<'static>,
+        path: Option<Arc<str>>,
+    ) -> Error {
+        let (op, rule, location) = (op.into(), rule.into(), Some(location));
+        Error(Arc::new(Detail { kind, op, rule, got: Vec::new(), location, path }))
+    }
+
     /// An error about a file or the outside world, where a line of code says nothing.
     pub fn outside(kind: ErrorKind, subject: impl Into<String>, rule: impl Into<String>) -> Error {
         let detail = Detail {

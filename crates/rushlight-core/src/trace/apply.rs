@@ -2,6 +2,7 @@
 
 use crate::cpu;
 use crate::ops::Op;
+use crate::ops::effect::take_failure;
 use crate::tensor::{Error, ErrorKind, Fault, Inner, Spec, Tensor, Value, is_open};
 use crate::trace::node::{Call, Node};
 use crate::trace::{recorder, scope, tape};
@@ -67,6 +68,12 @@ pub(crate) fn apply_all(op: Op, inputs: &[&Tensor]) -> Outputs {
         }
         let mut results = Outputs::new();
         cpu::execute_into(&op, &values, outputs, |value| results.push(Tensor::from_value(value)));
+        // What happens in the turns of a loop or in a branch may fail.
+        if matches!(op, Op::Loop(_) | Op::Branch(_))
+            && let Some(error) = take_failure()
+        {
+            return SmallVec::from_elem(Tensor::carry(error), op.output_count());
+        }
         results
     };
     tape::observe(&op, inputs, &results);
@@ -85,7 +92,11 @@ pub(crate) fn record(call: Call, inputs: &[&Tensor], outputs: SmallVec<[Spec; 1]
     };
     match recorder::add(&mut make, inputs) {
         Ok(node) => (0..count).map(|output| Tensor::from_symbol(&node, output)).collect(),
-        Err(rule) => {
+        Err(mut rule) => {
+            let symbols = inputs.iter().filter_map(|input| input.symbol());
+            if let Some(symbol) = symbols.into_iter().find(|symbol| symbol.node.is_of_ended_recording()) {
+                rule += &symbol.node.origin();
+            }
             let error = Error::new(ErrorKind::Recording, call.name(), rule);
             SmallVec::from_elem(Tensor::carry(error), count)
         }

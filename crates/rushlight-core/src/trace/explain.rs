@@ -1,10 +1,11 @@
 //! Says what was recorded and why: for people who wonder where the time goes.
 
-use crate::tensor::Spec;
+use crate::tensor::{Error, ErrorKind, Result, Spec};
 use crate::trace::recordings::{Entry, RecordingKey, Recordings, State};
 use crate::trace::signature::{Key, Part};
 use std::any::type_name;
 use std::fmt::{self, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// From as many kept recordings on a function is told to record too often.
@@ -66,6 +67,39 @@ pub fn recordings_of<F>(_function: F) -> Vec<&'static Recordings> {
     let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
     let same = registry.iter().filter(|(path, _)| *path == type_name::<F>());
     same.map(|(_, recordings)| *recordings).collect()
+}
+
+/// Writes what a function marked `#[function]` has recorded to a file, from which
+/// [`SavedFunction`](crate::SavedFunction) runs it without its code: one recording for each signature of tensors.
+///
+/// ```
+/// use rushlight_core::{SavedFunction, Tensor, save_function};
+/// use rushlight_macros::function;
+///
+/// #[function(crate = rushlight_core)]
+/// fn double(x: &Tensor) -> Tensor {
+///     x + x
+/// }
+///
+/// double(&Tensor::from([1.0f32, 2.0])).check()?;
+/// let path = std::env::temp_dir().join(format!("double-{}.safetensors", std::process::id()));
+/// save_function(double, &path)?;
+/// let saved = SavedFunction::load(&path)?;
+/// assert_eq!(saved.signatures(), ["x: f32[2]"]);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If nothing was recorded yet, a recording has a [`callback`](crate::callback()), or the file cannot be written.
+pub fn save_function<F>(function: F, path: impl AsRef<Path>) -> Result<()> {
+    match recordings_of(function).first() {
+        Some(recordings) => recordings.save(path),
+        None => {
+            let rule = format!("`{}` has recorded nothing: call it first", type_name::<F>());
+            Err(Error::outside(ErrorKind::Value, "save", rule))
+        }
+    }
 }
 
 /// Why a call found no recording, and what to do about it.

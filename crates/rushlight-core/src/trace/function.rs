@@ -1,10 +1,11 @@
 //! Closures as recorded functions.
 
-use crate::tensor::Error;
+use crate::tensor::{Error, Result};
 use crate::trace::recordings::Recordings;
 use crate::trace::signature::Flat;
 use crate::trace::structure::{Returned, Structure};
 use std::marker::PhantomData;
+use std::path::Path;
 
 /// A closure that is recorded once per signature and run as a compiled graph from then on.
 pub struct Function<F, A, R> {
@@ -46,6 +47,14 @@ impl<F, A, R> Function<F, A, R> {
     /// What was recorded, why again, and how long it took.
     pub fn explain(&self) -> String {
         self.recordings.explain()
+    }
+
+    /// Writes what was recorded to a file, from which [`SavedFunction`](crate::SavedFunction) runs it without this code.
+    ///
+    /// # Errors
+    /// If nothing was recorded yet, a recording has a [`callback`](crate::callback()), or the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.recordings.save(path)
     }
 
     /// The recordings made so far.

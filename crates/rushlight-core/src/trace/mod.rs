@@ -3,6 +3,7 @@
 pub mod ambient;
 pub(crate) mod apply;
 pub(crate) mod body;
+mod check;
 pub mod control;
 mod explain;
 mod function;
@@ -18,6 +19,8 @@ pub(crate) mod variable;
 
 #[doc(hidden)]
 pub use apply::applied_ops;
+pub use check::check_functions;
+pub use explain::save_function;
 pub use explain::{explain, recordings_of};
 pub use function::{Callable, Function, function};
 pub use node::{Composite, Node};

@@ -66,14 +66,30 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
+    /// Whether this node was made by a recording that has ended.
+    pub(crate) fn is_of_ended_recording(&self) -> bool {
+        self.recording != MODEL && !recorder::is_going_on(self.recording)
+    }
+
+    /// Where the node was made, for the end of a message.
+    pub(crate) fn origin(&self) -> String {
+        let (file, line) = (self.location.file(), self.location.line());
+        match &self.path {
+            Some(path) => {
+                format!(" (it is the result of `{}` at {file}:{line}, in {path})", self.call.name())
+            }
+            None => format!(" (it is the result of `{}` at {file}:{line})", self.call.name()),
+        }
+    }
+
     /// Why this node's value cannot be read, as a rule for an error message.
     pub(crate) fn why_no_value(&self) -> String {
         if self.recording == MODEL {
             "the tensor stands for an input or a layer's output of a model and has no value: \
              call the model on data and read its result"
                 .to_string()
-        } else if !recorder::is_going_on(self.recording) {
-            recorder::left_recording()
+        } else if self.is_of_ended_recording() {
+            recorder::left_recording() + &self.origin()
         } else {
             "a value cannot be read while the function is being recorded: return the tensor from the \
              function and read it there, or compute with tensor ops only"

@@ -27,6 +27,8 @@ pub(crate) struct Recording {
     pub(crate) variables: Vec<RecordedVariable>,
     /// Whether something was used that every thread has one of, such as the default generator.
     pub(crate) is_bound_to_thread: bool,
+    /// The number of effects so far, if there are any.
+    pub(crate) effects: Option<Variable>,
     by_variable: HashMap<u64, usize>,
     /// Whether this is the body of a loop or a branch, which may use symbols of what surrounds it.
     is_body: bool,
@@ -70,6 +72,7 @@ fn record_level<R>(is_body: bool, body: impl FnOnce() -> R) -> (R, Recording) {
         nodes: Vec::new(),
         variables: Vec::new(),
         is_bound_to_thread: false,
+        effects: None,
         by_variable: HashMap::new(),
         is_body,
         captures: Vec::new(),
@@ -110,6 +113,30 @@ pub fn is_recording() -> bool {
 /// Notes that the recording serves this thread alone.
 pub(crate) fn bind_to_thread() {
     with_recording(|recording| recording.is_bound_to_thread = true);
+}
+
+/// Name of the variable that holds the number of effects.
+pub(crate) const EFFECTS: &str = "number of effects";
+
+/// The number of effects of the function that is being recorded: what puts its effects in order.
+#[track_caller]
+pub(crate) fn effects() -> Result<Variable> {
+    // The function itself is the outermost of the levels down to one that runs eagerly.
+    fn with_function<R>(body: impl FnOnce(&mut Recording) -> R) -> Option<R> {
+        LEVELS.with_borrow_mut(|levels| {
+            let first = levels.iter().rposition(|level| matches!(level, Level::Eager)).map_or(0, |i| i + 1);
+            match levels.get_mut(first) {
+                Some(Level::Recording(recording)) => Some(body(recording)),
+                _ => None,
+            }
+        })
+    }
+    if let Some(known) = with_function(|recording| recording.effects.clone()).flatten() {
+        return Ok(known);
+    }
+    let made = Variable::new(EFFECTS, &Tensor::scalar(0i64))?.untrainable();
+    with_function(|recording| recording.effects = Some(made.clone()));
+    Ok(made)
 }
 
 /// Whether a recording is still going on, on this thread.

@@ -1,11 +1,14 @@
 //! The recordings of a function: found by the signature of a call, or made by running the body on symbols.
 
-use crate::cpu::Program;
+use crate::cpu::{Program, Results};
 use crate::graph::{Graph, from_recording};
 use crate::passes;
 use crate::profile;
+use crate::saved::{self, Recorded};
 use crate::tensor::{DType, Error, ErrorKind, Result, Tensor, Value};
+use crate::trace::check::{self, Checked};
 use crate::trace::explain::{self, Reason};
+use crate::trace::recorder::Recording;
 use crate::trace::signature::{Flat, Inputs, Key, Part};
 use crate::trace::structure::{Returned, Structure};
 use crate::trace::variable::{Variable, WeakVariable};
@@ -13,9 +16,11 @@ use crate::trace::{ambient, debug_level, is_recording, recorder, scope, tape};
 use smallvec::SmallVec;
 use std::any::{Any, type_name};
 use std::cell::Cell;
+use std::fs;
 use std::panic::Location;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -71,6 +76,11 @@ pub(crate) struct Entry {
     pub(crate) called_from: &'static Location<'static>,
     pub(crate) reason: Reason,
     pub(crate) calls: AtomicU64,
+    /// What was recorded, as it was.
+    pub(crate) recorded: Graph,
+    checked: OnceLock<Checked>,
+    /// Kept alive here, since nobody else knows of it.
+    _effects: Option<Variable>,
 }
 
 /// By what a recording is found, besides its variables.
@@ -187,7 +197,11 @@ impl Recordings {
         }
         let ready = self.find_or_record(call, body)?;
         ready.entry.calls.fetch_add(1, Ordering::Relaxed);
-        let results = ready.entry.program.run(&ready.variables, &values)?;
+        let results = if check::is_on() {
+            ready.entry.run_checked(&ready.variables, &values)?
+        } else {
+            ready.entry.program.run(&ready.variables, &values)?
+        };
         let template = ready.entry.template.downcast_ref::<R::Parts>().expect("found by this very type");
         Ok(template.rebuild(&mut results.into_iter().map(Tensor::from_value)))
     }
@@ -221,9 +235,10 @@ impl Recordings {
         let recording_time = began.elapsed();
         let start = Instant::now();
         let recorded_nodes = traced.graph.len();
-        let graph = passes::optimize(traced.graph.clone());
+        let recorded = traced.graph;
+        let graph = passes::optimize(recorded.clone());
         let compiled_nodes = graph.len();
-        let program = Program::compile(traced.graph, graph);
+        let program = Program::compile(recorded.clone(), graph);
         let compile_time = start.elapsed();
         profile::span_since("record and compile", began);
         let mut state = self.lock();
@@ -256,6 +271,9 @@ impl Recordings {
             called_from: call.called_from,
             reason,
             calls: AtomicU64::new(0),
+            recorded,
+            checked: OnceLock::new(),
+            _effects: traced.effects,
         });
         if debug_level() >= 1 {
             eprint!("rushlight: function `{}`: {}", self.name, entry.describe());
@@ -279,6 +297,51 @@ impl Recordings {
     /// What was recorded, for which arguments, why again, how long it took and how often it was called.
     pub fn explain(&self) -> String {
         explain::describe(self, &self.lock())
+    }
+
+    /// Writes the recordings to a file, one for each signature of tensors: of several that differ in other arguments
+    /// alone, the one used last.
+    ///
+    /// # Errors
+    /// If nothing was recorded yet, a recording has a [`callback`](crate::callback()), or the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let (path, bytes) = (path.as_ref(), self.to_bytes()?);
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}.tmp", std::process::id()));
+        // Under its own name there is all of it or nothing.
+        let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+        written.map_err(|error| {
+            let _ = fs::remove_file(&beside);
+            let rule = format!("{} cannot be written: {error}", path.display());
+            Error::outside(ErrorKind::Io, "save", rule)
+        })
+    }
+
+    /// The contents of the file that [`Recordings::save`] writes.
+    ///
+    /// # Errors
+    /// As [`Recordings::save`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let entries = self.lock().entries.clone();
+        let mut seen: Vec<Vec<Key>> = Vec::new();
+        let mut recorded = Vec::new();
+        for entry in entries.iter().rev() {
+            let Some(variables) = entry.upgrade_all() else { continue };
+            let keys = entry.key.parts.iter().map(|part| part.key.clone());
+            let tensors: Vec<Key> = keys.filter(|key| matches!(key, Key::Tensor(_))).collect();
+            if seen.contains(&tensors) {
+                continue;
+            }
+            seen.push(tensors);
+            let text = |part: &Part| match &part.key {
+                Key::Tensor(_) => None,
+                key => Some(key.to_string()),
+            };
+            let arguments = entry.key.parts.iter().map(|part| (part.label().into_owned(), text(part)));
+            recorded.push(Recorded { graph: &entry.recorded, variables, arguments: arguments.collect() });
+        }
+        recorded.reverse();
+        saved::to_bytes(self.name, &recorded)
     }
 
     /// How many times the body was recorded.
@@ -328,6 +391,17 @@ impl State {
 }
 
 impl Entry {
+    /// The variables, if all are still there.
+    fn upgrade_all(&self) -> Option<Vec<Variable>> {
+        self.variables.iter().map(|(weak, _)| weak.upgrade()).collect()
+    }
+
+    /// Calls the function both compiled and op by op.
+    fn run_checked(&self, variables: &[Variable], inputs: &[&Value]) -> Result<Results> {
+        let checked = self.checked.get_or_init(|| Checked::new(&self.recorded));
+        Ok(checked.run(&self.recorded, variables, inputs)?.into())
+    }
+
     /// The variables, if all are still there and as trainable as they were.
     fn live_variables(&self) -> Option<SmallVec<[Variable; 8]>> {
         let mut variables = SmallVec::with_capacity(self.variables.len());
@@ -343,6 +417,7 @@ struct Traced<P> {
     graph: Graph,
     variables: SmallVec<[Variable; 8]>,
     is_bound_to_thread: bool,
+    effects: Option<Variable>,
     template: P,
 }
 
@@ -377,5 +452,6 @@ fn trace<R: Returned>(
     let placeholder = Tensor::scalar_of(0.0, DType::F32);
     let template = result.rebuild(&mut std::iter::repeat(placeholder));
     let variables = recording.variables.iter().map(|recorded| recorded.variable.clone()).collect();
-    Ok(Traced { graph, variables, is_bound_to_thread: recording.is_bound_to_thread, template })
+    let Recording { is_bound_to_thread, effects, .. } = recording;
+    Ok(Traced { graph, variables, is_bound_to_thread, effects, template })
 }

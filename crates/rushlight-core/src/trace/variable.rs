@@ -1,10 +1,11 @@
 //! Variables: named state that outlives a step, read and assigned eagerly or by recorded functions.
 
+use crate::ops::effect::in_callback;
 use crate::tensor::{Error, ErrorKind, Result, Spec, Tensor};
 use crate::trace::{eagerly, recorder, tape};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 /// A tensor that can be assigned to: a weight, a moving statistic, an optimizer's slot, a generator's state.
 ///
@@ -139,7 +140,10 @@ impl Variable {
     pub fn read(&self) -> Tensor {
         let value = match recorder::read(self) {
             Some(symbol) => symbol,
-            None => self.lock().clone(),
+            None => match self.lock_unless_in_use() {
+                Ok(value) => value.clone(),
+                Err(error) => Tensor::carry(error),
+            },
         };
         tape::variable_read(self, &value);
         value
@@ -159,7 +163,7 @@ impl Variable {
         }
         if !recorder::assign(self, value)? {
             let value = Tensor::from_value(value.value("assign")?.clone());
-            *self.lock() = value;
+            *self.lock_unless_in_use()? = value;
         }
         Ok(())
     }
@@ -179,6 +183,26 @@ impl Variable {
     /// Exclusive access to the stored value, for compiled functions that update it in place.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Tensor> {
         self.0.value.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The same, but an error in a callback of a function that is using the variable, instead of waiting forever.
+    #[track_caller]
+    pub(crate) fn lock_unless_in_use(&self) -> Result<MutexGuard<'_, Tensor>> {
+        if !in_callback() {
+            return Ok(self.lock());
+        }
+        match self.0.value.try_lock() {
+            Ok(value) => Ok(value),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                let rule = format!(
+                    "variable `{}` is in use by the function that this callback is a part of: pass its value to the \
+                     callback as a tensor",
+                    self.name()
+                );
+                Err(Error::new(ErrorKind::Recording, "callback", rule))
+            }
+        }
     }
 
     pub(crate) fn downgrade(&self) -> WeakVariable {

@@ -1,5 +1,7 @@
 //! Recorded functions: what they take, when they record anew, and that they do what the same code does eagerly.
 
+mod check;
+mod effects;
 mod errors;
 mod gradients;
 mod macros;

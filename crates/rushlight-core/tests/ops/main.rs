@@ -12,3 +12,4 @@ mod recorded;
 mod registry;
 mod reports;
 mod robust;
+mod saved;

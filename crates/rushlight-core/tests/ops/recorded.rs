@@ -4,7 +4,7 @@ use crate::registry::{self, Case, uniform};
 use rushlight_core::{DType, Result, Tape, Tensor, function};
 
 /// Outputs, and the gradients of weighted sums of each where they have any.
-fn outputs_and_gradients(case: &Case, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+pub fn outputs_and_gradients(case: &Case, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
     let tape = Tape::new();
     let floats: Vec<&Tensor> =
         inputs.iter().filter(|input| input.dtype().is_ok_and(DType::is_float)).collect();
@@ -23,7 +23,7 @@ fn outputs_and_gradients(case: &Case, inputs: &[Tensor]) -> Result<Vec<Tensor>> 
     Ok(results)
 }
 
-fn as_bits(tensor: &Tensor) -> Vec<u64> {
+pub fn as_bits(tensor: &Tensor) -> Vec<u64> {
     let elements = tensor.cast(DType::F64).to_vec::<f64>().unwrap();
     // Adding zero gives both zeros one sign; all NaN are one.
     elements.iter().map(|x| if x.is_nan() { f64::NAN.to_bits() } else { (x + 0.0).to_bits() }).collect()

@@ -30,6 +30,8 @@ pub(crate) struct Lowered {
     pub(crate) outputs: Vec<Spec>,
     /// Where each result comes from.
     pub(crate) results: Vec<Source>,
+    /// Values of the graph that are in their places after as many steps; none unless the graph keeps its history.
+    pub(crate) watched: Vec<(usize, ValueId, Place)>,
 }
 
 /// Where a result comes from.
@@ -56,7 +58,11 @@ fn lower_body(graph: &Graph) -> Lowered {
 fn lower_with(graph: &Graph, shares_results: bool) -> Lowered {
     let mut emitter = Emitter { shares_results, ..Emitter::new(graph) };
     for index in 0..graph.nodes.len() {
+        let before = emitter.steps.len();
         emitter.node(index);
+        if !graph.history.is_empty() && emitter.steps.len() > before {
+            emitter.watch(index);
+        }
     }
     emitter.deliver();
     emitter.finish()
@@ -71,6 +77,7 @@ struct Emitter<'a> {
     places: HashMap<ValueId, Place>,
     /// Strided copies of values in lanes, and copies in lanes of strided ones.
     converted: HashMap<ValueId, Place>,
+    watched: Vec<(usize, ValueId, Place)>,
     /// Bytes of each temporary memory.
     temporaries: Vec<usize>,
     constants: Vec<Value>,
@@ -105,7 +112,9 @@ impl<'a> Emitter<'a> {
         for (number, &id) in graph.outputs.iter().enumerate() {
             result_of.entry(id).or_insert(number);
         }
-        let assigned_to = graph.assignments.iter().map(|&(variable, value)| (value, variable)).collect();
+        // An effect that fails must find all variables as they were: they get their new values at the end then.
+        let at_once = graph.assignments.iter().filter(|_| !graph.has_effects());
+        let assigned_to = at_once.map(|&(variable, value)| (value, variable)).collect();
         Emitter {
             graph,
             current: 0,
@@ -115,12 +124,23 @@ impl<'a> Emitter<'a> {
             assigned_to,
             last_use,
             steps: Vec::new(),
+            watched: Vec::new(),
             places: HashMap::new(),
             converted: HashMap::new(),
             temporaries: Vec::new(),
             constants: Vec::new(),
             residents: HashMap::new(),
             shares_results: true,
+        }
+    }
+
+    /// Notes where the results of a node are that has just been computed.
+    fn watch(&mut self, index: usize) {
+        for output in 0..self.graph.nodes[index].outputs.len() as u32 {
+            let id = ValueId { node: index as u32, output };
+            if let Some(place) = self.places.get(&id) {
+                self.watched.push((self.steps.len(), id, place.clone()));
+            }
         }
     }
 
@@ -501,6 +521,7 @@ impl<'a> Emitter<'a> {
             temporary_bytes: self.temporaries,
             places: self.places,
             outputs: specs(&self.graph.outputs),
+            watched: self.watched,
             steps: self.steps,
             constants: self.constants,
         }

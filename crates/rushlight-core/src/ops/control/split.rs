@@ -177,6 +177,7 @@ impl<'a> Extract<'a> {
             variables: Vec::new(),
             assignments: Vec::new(),
             nodes: self.nodes,
+            history: Vec::new(),
         }
     }
 }

@@ -127,6 +127,7 @@ fn hoist(rewriter: &mut Rewriter, index: usize, node: &Node, op: &Loop) {
         nodes,
         variables: Vec::new(),
         assignments: Vec::new(),
+        history: Vec::new(),
     };
     let mut outer: Inputs = rewriter.new_inputs(node);
     outer.extend(border.iter().map(|id| outside[id]));
