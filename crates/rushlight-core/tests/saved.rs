@@ -1,7 +1,8 @@
 //! Functions in files: what comes back, and what is said of files that are no good.
 
 use rushlight_core::{
-    DType, Result, SavedFunction, Tensor, Variable, assert_that, callback, function, value_and_grad,
+    DType, Result, SavedFunction, Tensor, Variable, assert_that, callback, cond, function, scan,
+    value_and_grad, while_loop,
 };
 use safetensors::SafeTensors;
 
@@ -76,6 +77,39 @@ fn there_is_a_recording_for_each_signature() -> Result<()> {
     assert_eq!(saved.signatures(), ["0: f32[1]", "0: i32[2]"]);
     assert_eq!(saved.call(&[&Tensor::from([4i32, 5])])?[0].to_vec::<i32>()?, [8, 10]);
     assert!(SavedFunction::load(&path).is_err_and(|error| error.to_string().contains("cannot be read")));
+    Ok(())
+}
+
+#[test]
+fn loops_and_branches_come_back() -> Result<()> {
+    let weight = Variable::new("weight", &Tensor::from([0.5f32, 0.25]))?;
+    let settle = function("settle", {
+        let weight = weight.clone();
+        move |x: &Tensor| -> Result<(Tensor, Tensor)> {
+            let tape = rushlight_core::Tape::new();
+            tape.watch(x);
+            let rows = Tensor::ones([5, 2], DType::F32);
+            let (state, rows) = scan(x.clone(), &rows, |state: Tensor, row: Tensor| {
+                let next = (state * weight.read() + row).tanh();
+                (next.clone(), next)
+            });
+            let gradient = tape.gradient(&rows.sum(..), &[x])?.remove(0);
+            let grown = while_loop(state, |s: &Tensor| s.sum(..).less(10.0), |s: Tensor| s * 1.5);
+            let chosen = cond(&gradient.sum(..).greater(0.0), || grown.print("grown"), || -&grown);
+            weight.assign_add(&gradient)?;
+            Ok((chosen, gradient))
+        }
+    });
+    let x = Tensor::from([0.1f32, 0.2]);
+    settle.call(&x)?;
+    let saved = SavedFunction::from_bytes(&settle.recordings().to_bytes()?)?;
+    for _ in 0..2 {
+        let (chosen, gradient) = settle.call(&x)?;
+        let results = saved.call(&[&x])?;
+        assert_eq!(results[0].to_vec::<f32>()?, chosen.to_vec::<f32>()?);
+        assert_eq!(results[1].to_vec::<f32>()?, gradient.to_vec::<f32>()?);
+        assert_eq!(saved.variable("weight")?.read().to_vec::<f32>()?, weight.read().to_vec::<f32>()?);
+    }
     Ok(())
 }
 

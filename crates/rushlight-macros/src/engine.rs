@@ -19,17 +19,22 @@ impl Parse for Options {
         if !input.peek(Token![crate]) {
             return Err(input.error("the only option is `crate = path`, the path of the crate `rushlight`"));
         }
-        input.parse::<Token![crate]>()?;
-        input.parse::<Token![=]>()?;
-        let krate = Some(Path::parse_mod_style(input)?);
+        let options = Options::parse_path(input)?;
         if !input.is_empty() {
             return Err(input.error("nothing is expected after the path"));
         }
-        Ok(Options { krate })
+        Ok(options)
     }
 }
 
 impl Options {
+    /// `crate = path`, whatever comes behind.
+    pub(crate) fn parse_path(input: ParseStream) -> syn::Result<Options> {
+        input.parse::<Token![crate]>()?;
+        input.parse::<Token![=]>()?;
+        Ok(Options { krate: Some(Path::parse_mod_style(input)?) })
+    }
+
     /// The path of the module that the macros' code refers to.
     pub(crate) fn engine(&self) -> TokenStream {
         let here = Span::mixed_site();

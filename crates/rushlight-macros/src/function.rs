@@ -4,9 +4,12 @@ use crate::engine::Options;
 use crate::receiver::{replace_self, stand_in};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{
-    AttrStyle, Attribute, Error, FnArg, GenericArgument, ItemFn, Pat, PathArguments, ReturnType, Type,
+    AttrStyle, Attribute, Error, FnArg, GenericArgument, ItemFn, Pat, PathArguments, ReturnType, Token, Type,
+    parenthesized,
 };
 
 /// The function with its body recorded, or with a compile error beside the unchanged function.
@@ -18,7 +21,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
             return quote!(#error #item);
         }
     };
-    let expanded = syn::parse2::<Options>(options).and_then(|options| {
+    let expanded = syn::parse2::<FunctionOptions>(options).and_then(|options| {
         check_qualifiers(&function)?;
         write(&options, function)
     });
@@ -26,6 +29,38 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         let error = error.into_compile_error();
         quote!(#error #item)
     })
+}
+
+/// The options `crate = path` and `batch(arguments)`.
+#[derive(Default)]
+struct FunctionOptions {
+    engine: Options,
+    /// The arguments whose first axis is open.
+    batch: Vec<Ident>,
+}
+
+impl Parse for FunctionOptions {
+    fn parse(input: ParseStream) -> syn::Result<FunctionOptions> {
+        let mut options = FunctionOptions::default();
+        while !input.is_empty() {
+            if input.peek(Token![crate]) {
+                options.engine = Options::parse_path(input)?;
+            } else if input.peek(syn::Ident) && input.fork().parse::<Ident>()? == "batch" {
+                input.parse::<Ident>()?;
+                let names;
+                parenthesized!(names in input);
+                options.batch.extend(Punctuated::<Ident, Token![,]>::parse_terminated(&names)?);
+            } else {
+                let rule = "the options are `crate = path`, the path of the crate `rushlight`, and `batch(arguments)`, \
+                            whose first axis stays open";
+                return Err(input.error(rule));
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(options)
+    }
 }
 
 fn check_qualifiers(function: &ItemFn) -> syn::Result<()> {
@@ -93,8 +128,9 @@ struct Parameter {
     bind: TokenStream,
 }
 
-fn write(options: &Options, mut function: ItemFn) -> syn::Result<TokenStream> {
-    let engine = options.engine();
+fn write(options: &FunctionOptions, mut function: ItemFn) -> syn::Result<TokenStream> {
+    let engine = options.engine.engine();
+    let open = open_arguments(&options.batch, &function)?;
     let mut problems = Vec::new();
     let mut parameters = Vec::new();
     for (index, input) in function.sig.inputs.iter_mut().enumerate() {
@@ -119,7 +155,7 @@ fn write(options: &Options, mut function: ItemFn) -> syn::Result<TokenStream> {
     let name = name.trim_start_matches("r#");
     // Located at the function's name, which explain() shows.
     let made = quote_spanned! {Span::mixed_site().located_at(sig.ident.span())=>
-        static RECORDINGS: #engine::Recordings = #engine::Recordings::new(#name);
+        static RECORDINGS: #engine::Recordings = #engine::Recordings::new(#name).with_open_batch(&[#(#open),*]);
     };
     let inputs =
         if parameters.is_empty() { quote!(_) } else { quote_spanned!(Span::mixed_site()=> mut inputs) };
@@ -143,6 +179,29 @@ fn write(options: &Options, mut function: ItemFn) -> syn::Result<TokenStream> {
         #(#attributes)*
         #vis #sig { #body }
     })
+}
+
+/// The names of the arguments with an open batch axis, which the function must have.
+fn open_arguments(names: &[Ident], function: &ItemFn) -> syn::Result<Vec<String>> {
+    let mut known = Vec::new();
+    for input in &function.sig.inputs {
+        match input {
+            FnArg::Receiver(_) => known.push("self".to_string()),
+            FnArg::Typed(typed) => {
+                if let Pat::Ident(pattern) = &*typed.pat {
+                    known.push(pattern.ident.to_string());
+                }
+            }
+        }
+    }
+    let mut open = Vec::new();
+    for name in names {
+        if !known.contains(&name.to_string()) {
+            return Err(Error::new(name.span(), "the function has no argument of this name"));
+        }
+        open.push(name.to_string().trim_start_matches("r#").to_string());
+    }
+    Ok(open)
 }
 
 /// The function's attributes; those written inside its body are put before it.

@@ -21,6 +21,8 @@ use proc_macro::TokenStream;
 /// - The result is a tensor, a tuple of tensors, or a `Result` of any `Structure`. An error of the body is returned,
 ///   nothing is recorded then and no variable changes.
 /// - `explain(train_step)`, or `explain(Net::train_step)` for a method, says what was recorded and why.
+/// - `#[function(batch(x, y))]` leaves the first axis of the arguments `x` and `y` open: one recording serves every
+///   batch size, and is compiled for each size that comes.
 /// - `#[function(crate = path)]` if the crate `rushlight` is not called that.
 ///
 /// ```

@@ -83,6 +83,11 @@ pub(crate) fn take_failure() -> Option<Error> {
     FAILURE.take()
 }
 
+/// Whether an effect of the call that is running has failed.
+pub(crate) fn has_failed() -> bool {
+    FAILURE.with_borrow(Option::is_some)
+}
+
 /// Whether a callback is running on this thread.
 pub(crate) fn in_callback() -> bool {
     IN_CALLBACK.get()
@@ -144,8 +149,7 @@ impl Effect {
     /// Takes effect, unless an earlier effect of the call failed, and counts itself.
     pub(crate) fn run(&self, inputs: &[View], output: &mut ViewMut) {
         output.slice::<i64>()[0] = inputs[0].at::<i64>(&[]).wrapping_add(1);
-        let failed = FAILURE.with_borrow(Option::is_some);
-        if failed || SILENCED.get() {
+        if has_failed() || SILENCED.get() {
             return;
         }
         let tensors: SmallVec<[Tensor; 2]> = inputs[1..].iter().map(tensor_of).collect();

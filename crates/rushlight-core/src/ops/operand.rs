@@ -2,6 +2,7 @@
 
 use crate::tensor::{Element, Fault, Tensor};
 use crate::trace::apply::fail;
+use crate::trace::recorder;
 use crate::with_dtype;
 
 /// The right side of an op: a tensor, or a number that takes on the dtype of the tensor it meets.
@@ -36,10 +37,24 @@ macro_rules! number_operands {
 
 number_operands!(f32, f64, i32, i64, usize, bool);
 
+/// Whether a number is so large or so close to zero that it must come from the mark of an open dimension.
+fn is_made_of_open_size(number: f64) -> bool {
+    let size = number.abs();
+    size.is_finite() && size != 0.0 && !(2f64.powi(-60)..2f64.powi(60)).contains(&size)
+}
+
 /// A scalar of the dtype that `like` has.
 #[track_caller]
 fn number_operand<N: Number>(number: N, op: &str, like: &Tensor) -> Tensor {
     let Some(spec) = like.known_spec() else { return like.clone() };
+    if like.is_symbolic() && recorder::has_open_batch() && is_made_of_open_size(number.real()) {
+        let rule = format!(
+            "the number {:e} was computed from the size of an open batch axis, which has no value while the function \
+             is recorded: use mean(..), or the tensor that axis_size gives",
+            number.real()
+        );
+        return fail(op, Fault::value(rule), &[like]);
+    }
     if spec.dtype.is_float() {
         return Tensor::scalar_of(number.real(), spec.dtype);
     }

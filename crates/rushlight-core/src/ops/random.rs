@@ -216,7 +216,7 @@ impl Generator {
     #[track_caller]
     fn draw(&self, op: &str, distribution: Distribution, dims: &[usize], dtype: DType) -> Tensor {
         let random = Random { distribution, dims: Dims::from_slice(dims), dtype };
-        if dims.iter().any(|&dim| is_open(dim)) {
+        if dims.iter().any(|&dim| is_open(dim)) && !recorder::has_open_batch() {
             let rule = format!(
                 "{} has the open batch axis of a model: draw inside a layer, which knows its batch",
                 display_dims(dims)

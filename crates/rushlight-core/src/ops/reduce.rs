@@ -384,9 +384,7 @@ pub(crate) fn gradient(reduce: &Reduce, context: &Context, g: &Tensor) -> InputG
     let dx = match reduce.kind {
         Reduction::Sum => spread(g),
         Reduction::Mean if is_open(count) => {
-            let rule =
-                "a mean over the open batch axis of a model has a gradient only where the model is called";
-            fail("mean", Fault::shape(rule), &[x])
+            spread(&(g / size_tensor(count, g.known_spec().map_or(DType::F32, |spec| spec.dtype))))
         }
         Reduction::Mean => spread(&(g / count as f64)),
         // Equal extremes share the gradient.
@@ -399,6 +397,17 @@ pub(crate) fn gradient(reduce: &Reduce, context: &Context, g: &Tensor) -> InputG
         Reduction::Any | Reduction::All => return none(1),
     };
     one(dx)
+}
+
+/// A number of elements as a scalar, which is counted when the program runs if it depends on an open batch axis.
+#[track_caller]
+pub(crate) fn size_tensor(count: usize, dtype: DType) -> Tensor {
+    if !is_open(count) {
+        return Tensor::scalar_of(count as f64, dtype);
+    }
+    // Ones of a wide dtype, so that the sum is exact.
+    let wide = if dtype.is_integer() { DType::I64 } else { DType::F64 };
+    Tensor::ones([count], wide).sum(..).cast(dtype)
 }
 
 /// For each element the product of all others over the axes, also where some are zero.

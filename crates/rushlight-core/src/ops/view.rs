@@ -4,9 +4,10 @@ use crate::ops::Op;
 use crate::ops::gradient::{Context, InputGradients, one};
 use crate::ops::operand::Operand;
 use crate::ops::reduce::Reduction;
+use crate::ops::reduce::size_tensor;
 use crate::tensor::{
-    Axes, Dims, Fault, Spec, Tensor, broadcast_dims, display_dims, divide, element_count, is_open, multiply,
-    normalize_axis,
+    Axes, DType, Dims, Fault, Spec, Tensor, broadcast_dims, display_dims, divide, element_count, is_open,
+    multiply, normalize_axis,
 };
 use crate::trace::apply::{apply, fail};
 use serde::{Deserialize, Serialize};
@@ -248,6 +249,24 @@ impl Tensor {
         match self.known_spec() {
             Some(spec) if spec.dims.as_slice() == dims => self.clone(),
             _ => apply(Op::Broadcast(Dims::from_slice(dims)), &[self]),
+        }
+    }
+
+    /// The number of places along an axis, as a scalar; also of an open batch axis, which has no size while a function
+    /// or a model is recorded.
+    ///
+    /// ```
+    /// use rushlight_core::{DType, Tensor};
+    /// let x = Tensor::from([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+    /// assert_eq!(x.axis_size(-1, DType::F32).item::<f32>()?, 3.0);
+    /// # Ok::<(), rushlight_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn axis_size(&self, axis: isize, dtype: DType) -> Tensor {
+        let Some(spec) = self.known_spec() else { return self.clone() };
+        match normalize_axis(axis, spec.rank()) {
+            Some(axis) => size_tensor(spec.dims[axis], dtype),
+            None => fail("axis_size", Fault::shape(format!("there must be an axis {axis}")), &[self]),
         }
     }
 

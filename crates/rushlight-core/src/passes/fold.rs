@@ -3,7 +3,8 @@
 use crate::cpu;
 use crate::graph::{Constant, Graph, Inputs, Kind, Node, Rewriter, ValueId};
 use crate::ops::Op;
-use crate::tensor::Value;
+use crate::ops::reduce::{Reduce, Reduction};
+use crate::tensor::{DType, Value};
 use smallvec::SmallVec;
 
 /// Results larger than this stay computed: a program should not carry what is cheap to make.
@@ -34,6 +35,9 @@ pub(super) fn run(graph: &Graph) -> Graph {
 
 fn fold(rewriter: &Rewriter, node: &Node) -> Option<SmallVec<[Value; 1]>> {
     let Kind::Op(op) = &node.kind else { return None };
+    if let Some(sum) = sum_of_equals(rewriter, op, node) {
+        return Some(SmallVec::from_elem(sum, 1));
+    }
     // A broadcast constant stays a broadcast, which later passes see through.
     let view = matches!(op, Op::Broadcast(_));
     // A loop takes its time when the program runs.
@@ -50,4 +54,17 @@ fn fold(rewriter: &Rewriter, node: &Node) -> Option<SmallVec<[Value; 1]>> {
         })
         .collect();
     Some(cpu::execute(op, &inputs?, node.outputs.clone()))
+}
+
+/// The sum of a constant that is repeated: how many there are, times the constant.
+fn sum_of_equals(rewriter: &Rewriter, op: &Op, node: &Node) -> Option<Value> {
+    let Op::Reduce(Reduce { kind: Reduction::Sum, .. }) = op else { return None };
+    let spread = rewriter.new_id(node.inputs[0]);
+    let from = &rewriter.nodes[spread.node as usize];
+    let (Kind::Op(Op::Broadcast(dims)), [output]) = (&from.kind, &node.outputs[..]) else { return None };
+    let Kind::Constant(one) = &rewriter.nodes[from.inputs[0].node as usize].kind else { return None };
+    let count = dims.iter().product::<usize>() as f64;
+    // Only where sum and product are exact.
+    (output.rank() == 0 && one.as_f64() == Some(1.0) && matches!(output.dtype, DType::F64 | DType::I64))
+        .then(|| Value::scalar(count, output.dtype))
 }

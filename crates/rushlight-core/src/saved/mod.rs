@@ -30,8 +30,12 @@
 //! nodes come after their inputs. An op is written as the variant of [`crate::ops::Op`] in snake case, with its
 //! attributes. Shapes and dtypes are not written but follow from the ops. `assignments` are the variables' new values.
 //!
+//! A size of 2⁶³ + k stands for k times the size of an open batch axis. Bodies of loops and branches are written like
+//! recordings, inside their node.
+//!
 //! A reader takes files of its own version and of all earlier ones. Whatever such a file holds, reading it ends with
-//! a function or with an error; nothing is allocated that the file does not hold.
+//! a function or with an error, and nothing is allocated that the file does not hold. Calling a function computes what
+//! the file says, be it much, and its loops may not end: call functions from files that you trust that far.
 
 mod format;
 mod read;

@@ -1,16 +1,16 @@
 //! Reading functions from bytes that may hold anything.
 
-use crate::cpu::{self, Program};
+use crate::cpu;
 use crate::graph::{Constant, Graph, Inputs, Kind, Node, Origin, ValueId, verify};
 use crate::ops::control::{Branch, Loop, Turns};
 use crate::ops::effect::Effect;
 use crate::ops::{Op, Specs};
-use crate::passes;
 use crate::saved::error;
 use crate::saved::format::*;
 use crate::saved::validate::{check_branch, check_loop, check_numbers, check_op, check_size};
 use crate::saved::write::dtype_name;
-use crate::tensor::{DType, Error, ErrorKind, Result, Spec, Tensor, Value, display_dims};
+use crate::tensor::{BATCH, DType, Error, ErrorKind, Result, Spec, Tensor, Value, display_dims, is_open};
+use crate::trace::batch::Programs;
 use crate::trace::control::next_family;
 use crate::trace::{Variable, recorder};
 use safetensors::tensor::SafeTensors;
@@ -50,7 +50,8 @@ struct Recording {
     /// Shapes and dtypes of the arguments that are tensors.
     specs: Vec<Spec>,
     variables: Vec<Variable>,
-    program: Program,
+    graph: Graph,
+    programs: Programs,
 }
 
 type Checked<T> = std::result::Result<T, String>;
@@ -114,8 +115,7 @@ impl SavedFunction {
         for argument in arguments {
             values.push(argument.value(&self.name)?);
         }
-        let serves =
-            |recording: &&Recording| recording.specs.iter().eq(values.iter().map(|value| &value.spec));
+        let serves = |recording: &&Recording| recording.batch_of(&values).is_some();
         let Some(recording) = self.recordings.iter().find(serves) else {
             let mut rule = "the saved function was not recorded for these arguments; it takes".to_string();
             for (number, signature) in self.signatures().iter().enumerate() {
@@ -124,7 +124,8 @@ impl SavedFunction {
             let specs = values.iter().map(|value| value.spec.clone()).collect();
             return Err(Error::with_inputs(ErrorKind::DType, self.name.as_str(), rule, specs));
         };
-        let results = recording.program.run(&recording.variables, &values)?;
+        let program = recording.programs.of(&recording.graph, recording.batch_of(&values).flatten())?;
+        let results = program.run(&recording.variables, &values)?;
         Ok(results.into_iter().map(Tensor::from_value).collect())
     }
 }
@@ -136,6 +137,30 @@ impl std::fmt::Debug for SavedFunction {
 }
 
 impl Recording {
+    /// The size that an open batch axis has in these arguments; nothing at all if they do not fit.
+    fn batch_of(&self, values: &[&Value]) -> Option<Option<usize>> {
+        if values.len() != self.specs.len() {
+            return None;
+        }
+        let mut batch = None;
+        for (value, wanted) in values.iter().zip(&self.specs) {
+            let got = &value.spec;
+            if got.dtype != wanted.dtype || got.rank() != wanted.rank() {
+                return None;
+            }
+            for (&size, &wanted) in got.dims.iter().zip(&wanted.dims) {
+                let fits = match is_open(wanted) {
+                    true => *batch.get_or_insert(size) == size && wanted == BATCH,
+                    false => size == wanted,
+                };
+                if !fits {
+                    return None;
+                }
+            }
+        }
+        Some(batch)
+    }
+
     fn signature(&self) -> String {
         let words = self.arguments.iter().map(|argument| match argument {
             Argument::Tensor { name, dims, dtype } => format!("{name}: {dtype}{}", display_dims(dims)),
@@ -250,8 +275,8 @@ impl<'a> Reader<'a> {
             return Err("its effects are not counted".to_string());
         }
         verify(&graph)?;
-        let program = Program::compile(graph.clone(), passes::optimize(graph));
-        Ok(Recording { arguments: saved.arguments, specs, variables, program })
+        let programs = Programs::new(&graph);
+        Ok(Recording { arguments: saved.arguments, specs, variables, graph, programs })
     }
 
     /// Reads nodes; gives the values of the arguments, in order.

@@ -3,7 +3,7 @@
 use crate::graph::{Graph, ValueId};
 use crate::ops::Op;
 use crate::ops::control::{Branch, Loop};
-use crate::tensor::{DType, Spec};
+use crate::tensor::{DType, Spec, close};
 use serde_json::Value as Json;
 
 /// Bytes of a value, at most.
@@ -16,7 +16,7 @@ const LARGEST_NUMBER: u64 = 1 << 30;
 pub(super) fn check_numbers(json: &Json) -> Result<(), String> {
     match json {
         Json::Number(number) => match number.as_u64() {
-            Some(small) if small <= LARGEST_NUMBER => Ok(()),
+            Some(number) if close(number as usize, 1) as u64 <= LARGEST_NUMBER => Ok(()),
             _ => Err(format!("{number} is no whole number up to {LARGEST_NUMBER}")),
         },
         Json::Array(items) => items.iter().try_for_each(check_numbers),
@@ -63,7 +63,8 @@ pub(super) fn check_op(op: &Op, inputs: &[&Spec]) -> Result<(), String> {
 
 /// Whether a value is of a size that can be computed at all.
 pub(super) fn check_size(spec: &Spec) -> Result<(), String> {
-    let bytes = spec.dims.iter().try_fold(spec.dtype.size(), |bytes, &dim| bytes.checked_mul(dim.max(1)));
+    let bytes =
+        spec.dims.iter().try_fold(spec.dtype.size(), |bytes, &dim| bytes.checked_mul(close(dim, 1).max(1)));
     match bytes {
         Some(bytes) if bytes <= LARGEST_BYTES => Ok(()),
         _ => Err(format!("a value of {spec} is too large")),

@@ -8,6 +8,9 @@ use std::fmt::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// So many of the arguments that differ are told one by one.
+const SHOWN: usize = 3;
+
 /// From as many kept recordings on a function is told to record too often.
 const MANY: usize = 5;
 
@@ -136,9 +139,17 @@ impl Reason {
         if old.body != new.body {
             return plain("it is the first call with arguments of these types".to_string());
         }
-        let changed = old.parts.iter().zip(&new.parts).find(|(old, new)| old.key != new.key);
-        if let Some((old, new)) = changed {
-            return Reason::of_part(old, new);
+        let changed: Vec<(&Part, &Part)> =
+            old.parts.iter().zip(&new.parts).filter(|(old, new)| old.key != new.key).collect();
+        if let Some((old, new)) = changed.first() {
+            let mut reason = Reason::of_part(old, new);
+            for (old, new) in changed.iter().skip(1).take(SHOWN - 1) {
+                reason.text += &format!("; {}", Reason::of_part(old, new).text);
+            }
+            if changed.len() > SHOWN {
+                reason.text += &format!("; and {} more differ", changed.len() - SHOWN);
+            }
+            return reason;
         }
         if old.parts.len() != new.parts.len() {
             return Reason {
@@ -188,7 +199,14 @@ impl Reason {
             }
             (Key::Tensor(old), Key::Tensor(new)) => {
                 text.push_str(&changed_axes(old, new));
-                "keep shapes the same from call to call (drop or pad the last, smaller batch)"
+                let batch_alone =
+                    old.rank() == new.rank() && old.dims.iter().skip(1).eq(new.dims.iter().skip(1));
+                if batch_alone {
+                    "leave the batch axis open, with #[function(batch(argument))] or open_batch on a closure, or drop \
+                     or pad the last, smaller batch"
+                } else {
+                    "keep shapes the same from call to call, for instance by padding"
+                }
             }
             (Key::Identity(..), Key::Identity(..)) => {
                 "make the object once and pass the same one to every call"
@@ -280,11 +298,16 @@ impl Entry {
             self.compiled_nodes,
             self.compile_time.as_secs_f64() * 1e3,
         );
+        if let Some(batches) = self.programs.batches() {
+            let sizes: Vec<String> = batches.iter().map(usize::to_string).collect();
+            let sizes = if sizes.is_empty() { "none yet".to_string() } else { sizes.join(", ") };
+            let _ = writeln!(text, "    has an open batch axis; compiled for batches of {sizes}");
+        }
         let variable_bytes: usize = self.variables.iter().map(|(variable, _)| variable.spec().bytes()).sum();
         let _ = writeln!(
             text,
             "    plans {} of memory besides {} variable(s) of {}",
-            amount(self.program.planned_bytes()),
+            amount(self.programs.newest().map_or(0, |program| program.planned_bytes())),
             self.variables.len(),
             amount(variable_bytes),
         );

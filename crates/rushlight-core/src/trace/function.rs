@@ -44,6 +44,27 @@ where
 }
 
 impl<F, A, R> Function<F, A, R> {
+    /// Leaves the first axis of these arguments (0 is the first) open: one recording serves every batch size, and is
+    /// compiled for each size that comes. All of their tensors must have the same batch size.
+    ///
+    /// While recording, the size has no value; `mean` and [`Tensor::axis_size`](crate::Tensor::axis_size) know it when
+    /// the function runs.
+    ///
+    /// ```
+    /// use rushlight_core::{Tensor, function};
+    /// let mean = function("mean", |x: &Tensor| x.mean(0)).open_batch(&["0"]);
+    /// for batch in [1, 7, 32] {
+    ///     let x = Tensor::arange(batch, rushlight_core::DType::F32);
+    ///     assert_eq!(mean.call(&x).item::<f32>()?, (batch - 1) as f32 / 2.0);
+    /// }
+    /// assert_eq!(mean.recordings().recording_count(), 1);
+    /// # Ok::<(), rushlight_core::Error>(())
+    /// ```
+    pub fn open_batch(mut self, arguments: &'static [&'static str]) -> Self {
+        self.recordings = self.recordings.with_open_batch(arguments);
+        self
+    }
+
     /// What was recorded, why again, and how long it took.
     pub fn explain(&self) -> String {
         self.recordings.explain()

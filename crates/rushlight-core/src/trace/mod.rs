@@ -2,6 +2,7 @@
 
 pub mod ambient;
 pub(crate) mod apply;
+pub(crate) mod batch;
 pub(crate) mod body;
 mod check;
 pub mod control;

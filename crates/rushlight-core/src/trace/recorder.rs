@@ -27,6 +27,8 @@ pub(crate) struct Recording {
     pub(crate) variables: Vec<RecordedVariable>,
     /// Whether something was used that every thread has one of, such as the default generator.
     pub(crate) is_bound_to_thread: bool,
+    /// Whether the batch axis of some arguments is open.
+    has_open_batch: bool,
     /// The number of effects so far, if there are any.
     pub(crate) effects: Option<Variable>,
     by_variable: HashMap<u64, usize>,
@@ -72,6 +74,7 @@ fn record_level<R>(is_body: bool, body: impl FnOnce() -> R) -> (R, Recording) {
         nodes: Vec::new(),
         variables: Vec::new(),
         is_bound_to_thread: false,
+        has_open_batch: false,
         effects: None,
         by_variable: HashMap::new(),
         is_body,
@@ -113,6 +116,19 @@ pub fn is_recording() -> bool {
 /// Notes that the recording serves this thread alone.
 pub(crate) fn bind_to_thread() {
     with_recording(|recording| recording.is_bound_to_thread = true);
+}
+
+/// Notes that the function being recorded has arguments with an open batch axis.
+pub(crate) fn open_batch() {
+    with_recording(|recording| recording.has_open_batch = true);
+}
+
+/// Whether the function being recorded has arguments with an open batch axis.
+pub(crate) fn has_open_batch() -> bool {
+    LEVELS.with_borrow(|levels| {
+        let recordings = levels.iter().rev().take_while(|level| matches!(level, Level::Recording(_)));
+        recordings.into_iter().any(|level| matches!(level, Level::Recording(one) if one.has_open_batch))
+    })
 }
 
 /// Name of the variable that holds the number of effects.
@@ -258,6 +274,11 @@ pub(crate) fn add(make: MakeNode, inputs: &[&Tensor]) -> std::result::Result<Arc
         }
     }
     match owner {
+        // What has an open shape but no symbolic input belongs to the function whose batch is open.
+        None if has_open_batch() => {
+            with_recording(|recording| recording.push(|recording, index| make(owned(), recording, index)))
+                .ok_or_else(left_recording)
+        }
         None | Some(MODEL) => Ok(Arc::new(make(owned(), MODEL, next_index()))),
         Some(id) => with_recording(|recording| {
             (recording.id == id).then(|| recording.push(|recording, index| make(owned(), recording, index)))

@@ -6,6 +6,7 @@ use crate::passes;
 use crate::profile;
 use crate::saved::{self, Recorded};
 use crate::tensor::{DType, Error, ErrorKind, Result, Tensor, Value};
+use crate::trace::batch::{self, Programs};
 use crate::trace::check::{self, Checked};
 use crate::trace::explain::{self, Reason};
 use crate::trace::recorder::Recording;
@@ -47,6 +48,8 @@ pub fn run_functions_eagerly<R>(body: impl FnOnce() -> R) -> R {
 pub struct Recordings {
     pub(crate) name: &'static str,
     pub(crate) made_at: &'static Location<'static>,
+    /// The arguments whose first axis is open.
+    open: &'static [&'static str],
     state: Mutex<State>,
 }
 
@@ -62,7 +65,7 @@ pub(crate) struct State {
 pub(crate) struct Entry {
     pub(crate) number: u64,
     pub(crate) key: RecordingKey,
-    pub(crate) program: Program,
+    pub(crate) programs: Programs,
     /// Those of the program, and whether each was trainable: gradients inside the body depend on that.
     pub(crate) variables: Vec<(WeakVariable, bool)>,
     /// The only thread that it serves.
@@ -107,6 +110,8 @@ pub(crate) struct Call<'a> {
     pub(crate) called_from: &'static Location<'static>,
     /// The function's recordings, if they are to be found by name.
     home: Option<&'static Recordings>,
+    /// The size of the open batch axis, if the function has one.
+    batch: Option<usize>,
 }
 
 impl<'a> Call<'a> {
@@ -114,7 +119,7 @@ impl<'a> Call<'a> {
     #[track_caller]
     fn here<F>(arguments: &'a Flat, home: Option<&'static Recordings>) -> Call<'a> {
         let (body, called_from) = (type_name::<F>(), Location::caller());
-        Call { arguments, body, ambient: ambient::current(), called_from, home }
+        Call { arguments, body, ambient: ambient::current(), called_from, home, batch: None }
     }
 }
 
@@ -123,7 +128,13 @@ impl Recordings {
     #[track_caller]
     pub const fn new(name: &'static str) -> Recordings {
         let state = State { entries: Vec::new(), total: 0, warned: false };
-        Recordings { name, made_at: Location::caller(), state: Mutex::new(state) }
+        Recordings { name, made_at: Location::caller(), open: &[], state: Mutex::new(state) }
+    }
+
+    /// Leaves the first axis of the arguments of these names open: one recording serves every batch size.
+    pub const fn with_open_batch(mut self, arguments: &'static [&'static str]) -> Recordings {
+        self.open = arguments;
+        self
     }
 
     /// Calls the function: finds the recording for the arguments' signature or makes it, then runs it.
@@ -163,7 +174,11 @@ impl Recordings {
         if is_recording() || tape::is_active() || RUN_EAGERLY.get() || symbolic() {
             return scope(self.name, None, || body(arguments.inputs(None)));
         }
-        R::from_result(self.call_recorded(&call, body))
+        R::from_result(match self.opened(arguments) {
+            Ok(None) => self.call_recorded(&call, body),
+            Ok(Some((open, batch))) => self.call_recorded(&Call { arguments: &open, batch, ..call }, body),
+            Err(error) => Err(error.into()),
+        })
     }
 
     /// Records and compiles the function for arguments of this signature, unless that was done before; runs nothing.
@@ -179,8 +194,22 @@ impl Recordings {
         R::Parts: Send + Sync + 'static,
         F: FnOnce(Inputs) -> R,
     {
-        let ready = self.find_or_record(&Call::here::<F>(arguments, None), body)?;
-        Ok(ready.entry.program.planned_bytes())
+        let call = Call::here::<F>(arguments, None);
+        let Some((open, batch)) = self.opened(arguments)? else {
+            let ready = self.find_or_record(&call, body)?;
+            return Ok(ready.entry.programs.of(&ready.entry.recorded, None)?.planned_bytes());
+        };
+        let ready = self.find_or_record(&Call { arguments: &open, batch, ..call }, body)?;
+        Ok(ready.entry.programs.of(&ready.entry.recorded, batch)?.planned_bytes())
+    }
+
+    /// The arguments with their batch axes open, and the batch size, if this function has such arguments.
+    #[track_caller]
+    fn opened(&self, arguments: &Flat) -> Result<Option<(Flat, Option<usize>)>> {
+        match self.open {
+            [] => Ok(None),
+            open => arguments.with_open_batch(self.name, open).map(Some),
+        }
     }
 
     fn call_recorded<R: Returned>(
@@ -198,9 +227,12 @@ impl Recordings {
         let ready = self.find_or_record(call, body)?;
         ready.entry.calls.fetch_add(1, Ordering::Relaxed);
         let results = if check::is_on() {
-            ready.entry.run_checked(&ready.variables, &values)?
+            ready.entry.run_checked(call.batch, &ready.variables, &values)?
         } else {
-            ready.entry.program.run(&ready.variables, &values)?
+            match &ready.entry.programs {
+                Programs::One(program) => program.run(&ready.variables, &values)?,
+                programs => programs.of(&ready.entry.recorded, call.batch)?.run(&ready.variables, &values)?,
+            }
         };
         let template = ready.entry.template.downcast_ref::<R::Parts>().expect("found by this very type");
         Ok(template.rebuild(&mut results.into_iter().map(Tensor::from_value)))
@@ -231,14 +263,19 @@ impl Recordings {
         R::Parts: Send + Sync + 'static,
     {
         let began = Instant::now();
-        let traced = trace(self.name, call.arguments, body)?;
+        let traced = trace(self.name, call.arguments, call.batch.is_some(), body)?;
         let recording_time = began.elapsed();
         let start = Instant::now();
         let recorded_nodes = traced.graph.len();
         let recorded = traced.graph;
-        let graph = passes::optimize(recorded.clone());
-        let compiled_nodes = graph.len();
-        let program = Program::compile(recorded.clone(), graph);
+        let (programs, compiled_nodes) = match call.batch {
+            Some(_) => (Programs::PerBatch(Mutex::default()), recorded.len()),
+            None => {
+                let graph = passes::optimize(recorded.clone());
+                let nodes = graph.len();
+                (Programs::One(Arc::new(Program::compile(recorded.clone(), graph))), nodes)
+            }
+        };
         let compile_time = start.elapsed();
         profile::span_since("record and compile", began);
         let mut state = self.lock();
@@ -260,7 +297,7 @@ impl Recordings {
         let entry = Arc::new(Entry {
             number: state.total,
             key,
-            program,
+            programs,
             variables: traced.variables.iter().map(weak).collect(),
             thread: traced.is_bound_to_thread.then(|| thread::current().id()),
             template: Box::new(traced.template),
@@ -359,7 +396,7 @@ impl Recordings {
 
     /// The memory in bytes that the newest recording's program plans for one call, besides variables and arguments.
     pub fn planned_bytes(&self) -> Option<usize> {
-        self.lock().newest().map(|entry| entry.program.planned_bytes())
+        self.lock().newest().and_then(|entry| Some(entry.programs.newest()?.planned_bytes()))
     }
 
     /// Time spent on compiling the newest recording, recording it included.
@@ -397,7 +434,16 @@ impl Entry {
     }
 
     /// Calls the function both compiled and op by op.
-    fn run_checked(&self, variables: &[Variable], inputs: &[&Value]) -> Result<Results> {
+    fn run_checked(
+        &self,
+        batch: Option<usize>,
+        variables: &[Variable],
+        inputs: &[&Value],
+    ) -> Result<Results> {
+        if let Some(batch) = batch {
+            let graph = batch::closed(&self.recorded, batch)?;
+            return Ok(Checked::new(&graph).run(&graph, variables, inputs)?.into());
+        }
         let checked = self.checked.get_or_init(|| Checked::new(&self.recorded));
         Ok(checked.run(&self.recorded, variables, inputs)?.into())
     }
@@ -425,9 +471,13 @@ struct Traced<P> {
 fn trace<R: Returned>(
     name: &'static str,
     arguments: &Flat,
+    has_open_batch: bool,
     body: impl FnOnce(Inputs) -> R,
 ) -> Result<Traced<R::Parts>, R::Error> {
     let ((result, inputs), recording) = recorder::record_with(|| {
+        if has_open_batch {
+            recorder::open_batch();
+        }
         let mut inputs = Vec::with_capacity(arguments.tensors.len());
         for part in &arguments.parts {
             if let Key::Tensor(spec) = &part.key {

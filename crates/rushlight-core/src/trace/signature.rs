@@ -52,7 +52,7 @@ impl fmt::Display for Key {
 /// A key with where in the arguments it comes from.
 #[derive(Clone)]
 pub(crate) struct Part {
-    argument: &'static str,
+    pub(crate) argument: &'static str,
     /// Innermost named field; empty for the argument itself.
     field: &'static str,
     pub(crate) key: Key,
@@ -75,7 +75,7 @@ impl fmt::Display for Part {
 }
 
 /// The arguments of a call, taken apart by [`Structure::flatten`].
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Flat {
     pub(crate) parts: SmallVec<[Part; 6]>,
     pub(crate) tensors: SmallVec<[Tensor; 6]>,

@@ -2,7 +2,7 @@
 
 use crate::{elements, variable, vector};
 use rushlight_core::{
-    DType, Error, ErrorKind, Result, Tape, Tensor, Variable, assert_that, callback, function, print_to,
+    DType, Error, ErrorKind, Result, Tape, Tensor, assert_that, callback, function, print_to,
     run_functions_eagerly,
 };
 use std::sync::{Arc, Mutex};
@@ -235,6 +235,74 @@ fn a_functional_model_prints_when_it_is_called() -> Result<()> {
     let called = function("called", move |x: &Tensor| graph.run(&[x]).remove(0));
     assert_eq!(elements(&called.call(&Tensor::from([[1.0f32, 2.0]])).reshape([-1])), [3.0, 5.0]);
     assert!(assert_that(&input.greater(0.0), "x").is_err());
-    let _: Option<Variable> = None;
+    Ok(())
+}
+
+#[test]
+fn effects_in_loops_and_branches_happen_turn_by_turn() -> Result<()> {
+    use rushlight_core::{cond, for_range, scan, while_loop};
+    let notes = Notes::default();
+    let looping = function("looping", {
+        let notes = notes.clone();
+        move |x: &Tensor| -> Result<Tensor> {
+            notes.note("start", x)?;
+            let sum = for_range(0..3, x.clone(), |_, sum: Tensor| -> Result<Tensor> {
+                notes.note("turn", &sum)?;
+                cond(
+                    &sum.sum(..).greater(2.0),
+                    || notes.note("large", &sum).map(|()| &sum + 10.0),
+                    || notes.note("small", &sum).map(|()| &sum + 1.0),
+                )
+            })?;
+            let (last, _) = scan(sum, &Tensor::from([1.0f32, 2.0]), |sum: Tensor, x: Tensor| -> Result<_> {
+                notes.note("row", &x)?;
+                Ok((sum + &x, x))
+            })?;
+            let done = while_loop(
+                last,
+                |sum: &Tensor| sum.sum(..).less(40.0),
+                |sum: Tensor| -> Result<Tensor> {
+                    assert_that(&sum.greater(0.0), "sums must stay positive")?;
+                    notes.note("while", &sum)?;
+                    Ok(sum * 2.0)
+                },
+            )?;
+            notes.note("end", &done)?;
+            Ok(done)
+        }
+    });
+    let x = vector(&[1.0]);
+    let expected = run_functions_eagerly(|| looping.call(&x))?.to_vec::<f32>()?;
+    let eager = notes.take();
+    assert!(eager.len() > 10 && eager.iter().any(|note| note.starts_with("large")), "{eager:?}");
+    for _ in 0..2 {
+        assert_eq!(elements(&looping.call(&x)?), expected);
+        assert_eq!(notes.take(), eager);
+    }
+    let error = looping.call(&vector(&[-30.0])).expect_err("a negative sum");
+    assert!(error.rule().starts_with("sums must stay positive"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_gradient_through_a_loop_does_not_repeat_its_effects() -> Result<()> {
+    use rushlight_core::for_range;
+    let notes = Notes::default();
+    let slope = function("slope", {
+        let notes = notes.clone();
+        move |x: &Tensor| -> Result<Tensor> {
+            let tape = Tape::new();
+            tape.watch(x);
+            let y = for_range(0..3, x.clone(), |_, y: Tensor| -> Result<Tensor> {
+                notes.note("turn", &y)?;
+                Ok(y.square())
+            })?;
+            Ok(tape.gradient(&y, &[x])?.remove(0))
+        }
+    });
+    for _ in 0..2 {
+        assert_eq!(elements(&slope.call(&vector(&[2.0]))?), [1024.0]);
+        assert_eq!(notes.take(), ["turn [2.0]", "turn [4.0]", "turn [16.0]"]);
+    }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Recorded functions: what they take, when they record anew, and that they do what the same code does eagerly.
 
+mod batch;
 mod check;
 mod effects;
 mod errors;

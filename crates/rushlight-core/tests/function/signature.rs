@@ -310,3 +310,42 @@ fn a_function_that_records_too_often_warns_once() {
         "{text}"
     );
 }
+
+#[test]
+fn what_to_do_fits_what_differs() -> Result<()> {
+    let advice =
+        |function: &dyn Fn(usize) -> String| function(6).lines().last().unwrap_or_default().to_string();
+    let batches = closure("batches", |x: &Tensor, y: &Tensor| (x + 1.0, y.clone()));
+    let said = advice(&|count| {
+        for size in 1..=count {
+            let (x, _) =
+                batches.call2(&Tensor::ones([size, 3], DType::F32), &Tensor::ones([size], DType::I32));
+            x.check().expect("it runs");
+        }
+        batches.explain()
+    });
+    let why = "argument `0` was f32[5, 3] before and is f32[6, 3] now (axis 0: 5, now 6); argument `1` was i32[5] \
+               before and is i32[6] now (axis 0: 5, now 6)";
+    assert!(said.contains(why), "{said}");
+    assert!(said.ends_with(
+        "leave the batch axis open, with #[function(batch(argument))] or open_batch on a closure, or drop or pad the \
+         last, smaller batch."
+    ), "{said}");
+    let widths = closure("widths", |x: &Tensor| x + 1.0);
+    let said = advice(&|count| {
+        (1..=count).for_each(|size| drop(widths.call(&Tensor::ones([2, size], DType::F32))));
+        widths.explain()
+    });
+    assert!(said.ends_with("keep shapes the same from call to call, for instance by padding."), "{said}");
+    let numbers = closure("numbers", |x: &Tensor, rate: &f32| x * *rate);
+    let said = advice(&|count| {
+        (0..count).for_each(|rate| drop(numbers.call2(&vector(&[1.0]), &(rate as f32))));
+        numbers.explain()
+    });
+    assert!(said.contains("argument `1` was 4.0 before and is 5.0 now"), "{said}");
+    assert!(
+        said.ends_with("pass what changes from call to call as a tensor, such as Tensor::scalar(value)."),
+        "{said}"
+    );
+    Ok(())
+}

@@ -4,6 +4,7 @@ use crate::cpu::buffer::Buffer;
 use crate::cpu::contiguous;
 use crate::graph::evaluate;
 use crate::ops::control::{Branch, Loop, Turns};
+use crate::ops::effect::has_failed;
 use crate::tensor::{DType, Spec, Value, contiguous_strides};
 use smallvec::SmallVec;
 
@@ -32,7 +33,7 @@ pub(crate) fn run_loop(op: &Loop, inputs: &[&Value]) -> SmallVec<[Value; 1]> {
     let mut holds = !op.has_condition() || holds(leading[0]);
     let mut stacks: Vec<Vec<(usize, Value)>> = vec![Vec::new(); op.stacked];
     let mut turn = 0;
-    while holds && most.is_none_or(|most| turn < most) {
+    while holds && most.is_none_or(|most| turn < most) && !has_failed() {
         let row = match (op.reverse, most) {
             (true, Some(most)) => most - 1 - turn,
             _ => turn,

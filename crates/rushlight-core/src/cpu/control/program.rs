@@ -4,6 +4,7 @@ use crate::cpu::lower::Lowered;
 use crate::cpu::lower::place::Place;
 use crate::cpu::steps::{Memory, Step};
 use crate::ops::control::{Loop, Turns};
+use crate::ops::effect::has_failed;
 use crate::tensor::Value;
 use smallvec::SmallVec;
 use std::fmt;
@@ -113,7 +114,8 @@ impl LoopProgram {
         let mut turns = 0;
         // SAFETY: as above.
         unsafe {
-            while *again_at != 0 && most.is_none_or(|most| turns < most) {
+            // A condition that does not hold ends the call, and so must every loop.
+            while *again_at != 0 && most.is_none_or(|most| turns < most) && !has_failed() {
                 *turn_at = match (self.reverse, most) {
                     (true, Some(most)) => most - 1 - turns,
                     _ => turns,

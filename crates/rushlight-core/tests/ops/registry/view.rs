@@ -48,6 +48,12 @@ fn shapes(cases: &mut Vec<Case>) {
     cases.push(Case::with_many("split", "unequal", vec![uniform(71, &[2, 6], -1.0, 1.0)], |x| {
         x[0].square().split(&[1, 3, 2], -1)
     }));
+    cases.push(
+        Case::new("axis_size", "columns", vec![uniform(70, &[2, 3], -1.0, 1.0)], |x| {
+            x[0].axis_size(-1, rushlight_core::DType::F64)
+        })
+        .without_gradient(),
+    );
     cases.push(Case::with_many("unstack", "columns", vec![uniform(71, &[2, 3], -1.0, 1.0)], |x| {
         x[0].square().unstack(1)
     }));
