@@ -65,7 +65,17 @@ impl Program {
         let read = (0..graph.inputs.len()).map(|number| reads(Storage::Input(number))).collect();
         let (has_effects, name) = (graph.has_effects(), graph.name.clone());
         let plan = Arc::new(Plan { recorded, compiled: graph, lowered: lowered.clone() });
-        Program { name, lowered, plan, assigned, lock_order, has_effects, read, constants, arena: Mutex::new(None) }
+        Program {
+            name,
+            lowered,
+            plan,
+            assigned,
+            lock_order,
+            has_effects,
+            read,
+            constants,
+            arena: Mutex::new(None),
+        }
     }
 
     /// Runs on the arguments and the current values of the variables, assigns variables, returns the results.
