@@ -320,7 +320,8 @@ fn a_model_of_two_inputs_and_outputs_trains_on_both() {
     model.compile(Adam::new(0.05), [MeanSquaredError, MeanSquaredError], ());
     let a = Tensor::linspace(-1.0, 1.0, 70, DType::F32).reshape([70, 1]);
     let b = a.square();
-    let all = Batch { inputs: vec![a.clone(), b.clone()], targets: vec![&a + &b, &a * 2.0] };
+    let targets = vec![&a + &b, &a * 2.0];
+    let all = Batch { inputs: vec![a.clone(), b.clone()], targets, ..Batch::default() };
     let data = Dataset::from_batch(all).unwrap().shuffle(3).batch(10);
     let history = model.fit(&data, Fit::epochs(60).verbose(0)).unwrap();
     assert!(history.last("loss").unwrap() < 1e-3, "{:?}", history.last("loss"));

@@ -1,12 +1,14 @@
 //! Data sets as training reads them: shuffled, in batches, prepared ahead on a thread of its own.
 
+use crate::data::combine::{Cached, Mixed, Part, Zipped};
 use crate::data::random::Random;
+use crate::data::streams::{Each, Made, Stream, stacked};
+use crate::data::workers::Workers;
 use crate::data::{Augmentation, DataError, ImageSet, Normalization};
 use rushlight_core::profile::span;
 use rushlight_core::{Error, ErrorKind, Result, Tensor};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
 
 /// Examples that can be fetched by number.
 pub trait Source: Send + Sync + 'static {
@@ -26,18 +28,31 @@ pub trait Source: Send + Sync + 'static {
 }
 
 /// Some examples: what goes into a model, and what should come out. The first axis of each tensor is the batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// One tensor for each input of the model.
     pub inputs: Vec<Tensor>,
     /// One tensor for each output of the model; none for data to predict on.
     pub targets: Vec<Tensor>,
+    /// How much each example counts in the losses: nothing, one tensor for all outputs, or one for each output.
+    pub weights: Vec<Tensor>,
 }
 
 impl Batch {
     /// Inputs and targets of a model that has one of each.
     pub fn new(input: Tensor, target: Tensor) -> Batch {
-        Batch { inputs: vec![input], targets: vec![target] }
+        Batch { inputs: vec![input], targets: vec![target], weights: Vec::new() }
+    }
+
+    /// The same with a weight for each example: how much it counts in the loss.
+    pub fn with_weights(mut self, weights: Tensor) -> Batch {
+        self.weights = vec![weights];
+        self
+    }
+
+    /// Inputs, targets and weights.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.inputs.iter().chain(&self.targets).chain(&self.weights)
     }
 
     /// The number of examples.
@@ -46,13 +61,13 @@ impl Batch {
     /// If a tensor carries an error, has no batch axis, or if two have different numbers of examples.
     pub fn size(&self) -> Result<usize> {
         let mut sizes = Vec::new();
-        for tensor in self.inputs.iter().chain(&self.targets) {
+        for tensor in self.tensors() {
             sizes.push(tensor.shape()?.first().copied());
         }
         match sizes.as_slice() {
             [Some(first), rest @ ..] if rest.iter().all(|size| size == &Some(*first)) => Ok(*first),
             _ => {
-                let specs = self.inputs.iter().chain(&self.targets).flat_map(|tensor| tensor.spec().cloned());
+                let specs = self.tensors().flat_map(|tensor| tensor.spec().cloned());
                 let rule = "all tensors of a batch must have a first axis of the same size";
                 Err(Error::with_inputs(ErrorKind::Shape, "dataset", rule, specs.collect()))
             }
@@ -82,6 +97,8 @@ pub struct Dataset {
     drop_remainder: bool,
     maps: Vec<Map>,
     prefetch: usize,
+    workers: usize,
+    repeats: usize,
 }
 
 /// Keras's batch size where none is given.
@@ -97,6 +114,8 @@ impl Dataset {
             drop_remainder: false,
             maps: Vec::new(),
             prefetch: 2,
+            workers: 1,
+            repeats: 1,
         }
     }
 
@@ -116,12 +135,61 @@ impl Dataset {
     #[track_caller]
     pub fn from_batch(all: Batch) -> Result<Dataset> {
         let count = all.size()?;
-        if all.inputs.iter().chain(&all.targets).any(Tensor::is_symbolic) {
+        if all.tensors().any(Tensor::is_symbolic) {
             let rule =
                 "the tensors of a data set must be values, not symbols of a model or a recorded function";
             return Err(Error::new(ErrorKind::Recording, "dataset", rule));
         }
         Ok(Dataset::new(Rows { all, count }))
+    }
+
+    /// As [`Dataset::from_tensors`], with how much each example counts in the loss.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_tensors`].
+    #[track_caller]
+    pub fn from_weighted_tensors(inputs: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<Dataset> {
+        Dataset::from_batch(Batch::new(inputs.clone(), targets.clone()).with_weights(weights.clone()))
+    }
+
+    /// `count` examples, each made by a function of its number and the epoch. The tensors of an example have no batch
+    /// axis; the function may be called on several threads at once.
+    ///
+    /// ```
+    /// use rushlight::prelude::*;
+    /// let squares = Dataset::from_fn(100, |number, _epoch| {
+    ///     let x = number as f32;
+    ///     Ok(Batch::new(Tensor::from([x]), Tensor::from([x * x])))
+    /// });
+    /// let batch = squares.batch(4).workers(2).epoch(0).next().unwrap()?;
+    /// assert_eq!(batch.targets[0].to_vec::<f32>()?, [0.0, 1.0, 4.0, 9.0]);
+    /// # Ok::<(), rushlight::Error>(())
+    /// ```
+    pub fn from_fn(
+        count: usize,
+        make: impl Fn(usize, u64) -> Result<Batch> + Send + Sync + 'static,
+    ) -> Dataset {
+        Dataset::new(Made { count, make })
+    }
+
+    /// The examples that an iterator gives, all kept in memory.
+    ///
+    /// # Errors
+    /// If the iterator gives an error, or examples that do not fit together.
+    pub fn from_iter(examples: impl IntoIterator<Item = Result<Batch>>) -> Result<Dataset> {
+        Dataset::from_batch(stacked(examples.into_iter().collect::<Result<Vec<Batch>>>()?)?)
+    }
+
+    /// The first `count` examples of an iterator that begins anew in each epoch (whose number it is made from); they
+    /// are read as they are needed, in order.
+    ///
+    /// Such a data set cannot be shuffled or read by several workers: that is an error when it is read.
+    pub fn from_stream<I>(count: usize, begin: impl Fn(u64) -> I + Send + Sync + 'static) -> Dataset
+    where
+        I: Iterator<Item = Result<Batch>> + Send + 'static,
+    {
+        let begin = move |epoch| Box::new(begin(epoch)) as Box<dyn Iterator<Item = Result<Batch>> + Send>;
+        Dataset::new(Stream { count, begin, running: Mutex::new(None) })
     }
 
     /// Images, kept as bytes and turned into normalized `f32` batch by batch; labels are `i32`.
@@ -156,6 +224,86 @@ impl Dataset {
         self
     }
 
+    /// In the source's own order.
+    pub fn unshuffled(mut self) -> Dataset {
+        self.shuffle = None;
+        self
+    }
+
+    /// The first `count` examples, in the order before shuffling.
+    pub fn take(self, count: usize) -> Dataset {
+        let count = count.min(self.source.len());
+        self.part(0, count)
+    }
+
+    /// All examples but the first `count`, in the order before shuffling.
+    pub fn skip(self, count: usize) -> Dataset {
+        let (start, all) = (count.min(self.source.len()), self.source.len());
+        self.part(start, all - start)
+    }
+
+    fn part(mut self, start: usize, count: usize) -> Dataset {
+        self.source = Arc::new(Part { source: self.source, start, count });
+        self
+    }
+
+    /// The first part of the examples and the rest, in the order before shuffling.
+    ///
+    /// # Errors
+    /// If `part` is not in [0, 1].
+    pub fn split(&self, part: f64) -> Result<(Dataset, Dataset)> {
+        if !(0.0..=1.0).contains(&part) {
+            let rule = format!("a data set can be split at a part in [0, 1], not at {part}");
+            return Err(Error::outside(ErrorKind::Value, "dataset", rule));
+        }
+        let first = (self.source.len() as f64 * part).round() as usize;
+        Ok((self.clone().take(first), self.clone().skip(first)))
+    }
+
+    /// So many times in an epoch, shuffled anew each time.
+    pub fn repeat(mut self, times: usize) -> Dataset {
+        self.repeats = times;
+        self
+    }
+
+    /// The examples of another data set behind these.
+    pub fn concatenate(mut self, other: &Dataset) -> Dataset {
+        self.source = Arc::new(Mixed::chained(vec![self.source, other.source.clone()]));
+        self
+    }
+
+    /// The examples of data sets in turn, `block` of each at a time, until none has any left.
+    pub fn interleave(sets: &[Dataset], block: usize) -> Dataset {
+        Dataset::new(Mixed::interleaved(sets.iter().map(|set| set.source.clone()).collect(), block))
+    }
+
+    /// The examples of data sets side by side, for models with several inputs: inputs of all, then targets of all. As
+    /// many as the shortest has.
+    pub fn zip(sets: &[Dataset]) -> Dataset {
+        Dataset::new(Zipped(sets.iter().map(|set| set.source.clone()).collect()))
+    }
+
+    /// Keeps each example in memory once it has been read.
+    pub fn cache(mut self) -> Dataset {
+        self.source = Arc::new(Cached::new(self.source));
+        self
+    }
+
+    /// Does something to each example, whose tensors have no batch axis, on the thread that prepares it.
+    pub fn map_examples(
+        mut self,
+        change: impl Fn(Batch) -> Result<Batch> + Send + Sync + 'static,
+    ) -> Dataset {
+        self.source = Arc::new(Each { source: self.source, change });
+        self
+    }
+
+    /// Prepares batches on so many threads; their order stays the same.
+    pub fn workers(mut self, count: usize) -> Dataset {
+        self.workers = count.max(1);
+        self
+    }
+
     /// Does something to each batch, on the thread that prepares it.
     pub fn map(mut self, change: impl Fn(Batch) -> Result<Batch> + Send + Sync + 'static) -> Dataset {
         self.maps.push(Arc::new(change));
@@ -170,12 +318,12 @@ impl Dataset {
 
     /// The number of examples.
     pub fn len(&self) -> usize {
-        self.source.len()
+        self.source.len() * self.repeats
     }
 
     /// Whether there is no example.
     pub fn is_empty(&self) -> bool {
-        self.source.is_empty()
+        self.len() == 0
     }
 
     /// Examples in a batch; 32 if nothing else was asked for.
@@ -199,28 +347,19 @@ impl Dataset {
             let error = Error::outside(ErrorKind::Value, "dataset", "the batch size must be at least 1");
             return Batches(Origin::Here(Box::new(std::iter::once(Err(error)))));
         }
+        let count = self.source.len();
         let order = match self.shuffle {
-            Some(seed) => Random::keyed(&[seed, epoch]).permutation(self.len()),
-            None => (0..self.len()).collect(),
-        };
-        let here = Here { data: self.clone(), order, epoch, next: 0 };
-        if self.prefetch == 0 || self.is_empty() {
-            return Batches(Origin::Here(Box::new(here)));
-        }
-        let (sender, receiver) = sync_channel(self.prefetch);
-        let worker = move || {
-            for batch in here {
-                // Nobody listens any more: the reader stopped early.
-                if sender.send(batch).is_err() {
-                    return;
-                }
+            Some(seed) => {
+                let pass = |pass: usize| Random::keyed(&[seed, epoch * self.repeats as u64 + pass as u64]);
+                (0..self.repeats).flat_map(|turn| pass(turn).permutation(count)).collect()
             }
+            None => (0..count * self.repeats).map(|index| index % count.max(1)).collect(),
         };
-        let name = "rushlight-data".to_string();
-        match std::thread::Builder::new().name(name).spawn(worker) {
-            Ok(handle) => Batches(Origin::Thread { receiver, worker: Some(handle) }),
-            Err(error) => Batches(Origin::Here(Box::new(std::iter::once(Err(error.into()))))),
+        let plan = Plan { data: self.clone(), order, epoch };
+        if self.prefetch == 0 || self.is_empty() {
+            return Batches(Origin::Here(Box::new(InOrder { plan, next: 0 })));
         }
+        Batches(Origin::Threads(Workers::begin(plan, self.workers, self.prefetch)))
     }
 }
 
@@ -235,7 +374,7 @@ pub struct Batches(Origin);
 
 enum Origin {
     Here(Box<dyn Iterator<Item = Result<Batch>> + Send>),
-    Thread { receiver: Receiver<Result<Batch>>, worker: Option<std::thread::JoinHandle<()>> },
+    Threads(Workers),
 }
 
 impl Iterator for Batches {
@@ -244,49 +383,53 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Result<Batch>> {
         match &mut self.0 {
             Origin::Here(batches) => batches.next(),
-            Origin::Thread { receiver, worker } => match span("wait for data", || receiver.recv()) {
-                Ok(batch) => Some(batch),
-                Err(_) => match worker.take()?.join() {
-                    Ok(()) => None,
-                    Err(_) => {
-                        let rule = "the thread that prepares batches panicked";
-                        Some(Err(Error::outside(ErrorKind::Value, "dataset", rule)))
-                    }
-                },
-            },
+            Origin::Threads(workers) => span("wait for data", || workers.next()),
         }
     }
 }
 
-struct Here {
+/// What an epoch's batches are.
+pub(crate) struct Plan {
     data: Dataset,
     order: Vec<usize>,
     epoch: u64,
-    next: usize,
 }
 
-impl Iterator for Here {
-    type Item = Result<Batch>;
+impl Plan {
+    pub(crate) fn batches(&self) -> usize {
+        self.data.batches()
+    }
 
-    fn next(&mut self) -> Option<Result<Batch>> {
-        if self.next >= self.data.batches() {
-            return None;
-        }
+    /// Prepares the batch of that number.
+    pub(crate) fn batch(&self, number: usize) -> Result<Batch> {
         let size = self.data.batch_size();
-        let examples = &self.order[self.next * size..((self.next + 1) * size).min(self.order.len())];
-        self.next += 1;
-        let checked = span("make batch", || {
+        let examples = &self.order[number * size..((number + 1) * size).min(self.order.len())];
+        span("make batch", || {
             let mut batch = self.data.source.batch(examples, self.epoch);
             for change in &self.data.maps {
                 batch = batch.and_then(|batch| change(batch));
             }
             // What goes on to training is values: an error that a tensor carries surfaces here, once.
             batch.and_then(|batch| batch.size().map(|_| batch))
-        });
-        if checked.is_err() {
-            self.next = usize::MAX;
+        })
+    }
+}
+
+struct InOrder {
+    plan: Plan,
+    next: usize,
+}
+
+impl Iterator for InOrder {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Result<Batch>> {
+        if self.next >= self.plan.batches() {
+            return None;
         }
-        Some(checked)
+        let batch = self.plan.batch(self.next);
+        self.next = if batch.is_err() { usize::MAX } else { self.next + 1 };
+        Some(batch)
     }
 }
 
@@ -305,7 +448,11 @@ impl Source for Rows {
         let rows: Vec<i64> = examples.iter().map(|&row| row as i64).collect();
         let rows = Tensor::from(rows);
         let take = |tensors: &[Tensor]| tensors.iter().map(|tensor| tensor.take(&rows, 0)).collect();
-        Ok(Batch { inputs: take(&self.all.inputs), targets: take(&self.all.targets) })
+        Ok(Batch {
+            inputs: take(&self.all.inputs),
+            targets: take(&self.all.targets),
+            weights: take(&self.all.weights),
+        })
     }
 }
 

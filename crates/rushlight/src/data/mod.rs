@@ -2,6 +2,7 @@
 
 mod augment;
 pub mod cifar10;
+mod combine;
 mod dataset;
 mod download;
 mod drawn;
@@ -10,6 +11,8 @@ mod images;
 pub mod mnist;
 mod random;
 mod source;
+mod streams;
+mod workers;
 
 pub use augment::{Augmentation, Normalization};
 pub use dataset::{Batch, Batches, Dataset, Source};

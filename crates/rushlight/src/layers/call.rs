@@ -4,6 +4,7 @@ use crate::layers::Layer;
 use crate::layers::extra_losses::add_loss;
 use crate::layers::masks::pass_mask;
 use crate::layers::mode::training;
+use crate::layers::probe::look_at;
 use crate::layers::state::{self, Stage};
 use crate::regularizers::Regularizer;
 use rushlight_core::trace::Composite;
@@ -148,6 +149,7 @@ fn compute<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor], stage: Stage) -> Ve
     let state = layer.state();
     let outputs = state.enter(stage, || layer.forward_many(inputs));
     state.note_outputs(&outputs);
+    look_at(&outputs);
     if layer.passes_mask()
         && let ([input], [output]) = (inputs, outputs.as_slice())
     {

@@ -59,6 +59,7 @@ mod merge;
 mod mode;
 mod normalization;
 mod pooling;
+mod probe;
 mod registry;
 mod reshape;
 mod sizes;
@@ -106,6 +107,7 @@ pub use state::{LayerState, Weight, reset_names};
 pub(crate) use call::{LayerCall, run as call_layer};
 pub(crate) use config::{keras_class, words};
 pub(crate) use loading::with_zero_weights;
+pub(crate) use probe::first_not_finite;
 pub(crate) use registry::is_registered;
 pub(crate) use state::{layers_by_identity, snake_case};
 

@@ -10,6 +10,8 @@ pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 pub use weights::weights_metadata;
 
+pub(crate) use weights::{read_variables, write_variables};
+
 use crate::config::Config;
 use crate::layers::{Inputs, Layer, LayerState, layers_by_identity};
 use crate::training::Compiled;

@@ -45,28 +45,10 @@ impl Model {
             let rule = "the model must be built first: call it, or make it with Model::new";
             return Err(failed(ErrorKind::Value, rule.to_string()));
         }
-        let mut contents = Vec::new();
-        for (name, variable) in self.named_variables() {
-            let value = eagerly(|| variable.read());
-            contents.push((
-                name,
-                dtype_name(variable.spec().dtype),
-                variable.shape().to_vec(),
-                bytes_of(&value)?,
-            ));
-        }
-        let views = contents.iter().map(|(name, dtype, dims, bytes)| {
-            TensorView::new(*dtype, dims.clone(), bytes).map(|view| (name.as_str(), view))
-        });
-        let views = views.collect::<std::result::Result<Vec<_>, _>>();
         let mut all: HashMap<String, String> =
             metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         all.insert(MODEL_KEY.to_string(), self.name().to_string());
-        let file = views
-            .and_then(|views| serialize(views, Some(all.into_iter().collect())))
-            .map_err(|error| failed(ErrorKind::Value, error.to_string()))?;
-        write_atomically(path, &file)
-            .map_err(|error| failed(ErrorKind::Io, format!("{} cannot be written: {error}", path.display())))
+        write_variables("save_weights", path, &self.named_variables(), all)
     }
 
     /// Reads all variables from a file that [`Model::save_weights`] wrote.
@@ -76,39 +58,69 @@ impl Model {
     /// dtypes; the message names the layer. Then no variable has changed.
     pub fn load_weights(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let bytes = read(path)?;
-        let file = parse(path, &bytes)?;
-        let wrong = |rule: String| {
-            Err(Error::outside(ErrorKind::Value, "load_weights", format!("{}: {rule}", path.display())))
-        };
         if !is_built(self.state()) {
-            return wrong("the model must be built before its weights can be read".to_string());
+            let rule = "the model must be built before its weights can be read";
+            let rule = format!("{}: {rule}", path.display());
+            return Err(Error::outside(ErrorKind::Value, "load_weights", rule));
         }
-        let named = self.named_variables();
-        let ours: BTreeSet<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
-        let theirs: BTreeSet<&str> = file.names().into_iter().collect();
-        if let Some(name) = ours.difference(&theirs).next() {
-            let count = ours.difference(&theirs).count();
-            return wrong(format!("`{name}` of the model is not in the file ({count} missing in all)"));
-        }
-        if let Some(name) = theirs.difference(&ours).next() {
-            let count = theirs.difference(&ours).count();
-            return wrong(format!("`{name}` in the file is not in the model ({count} too many in all)"));
-        }
-        let mut values = Vec::new();
-        for (name, variable) in &named {
-            let Ok(view) = file.tensor(name) else {
-                return wrong(format!("`{name}` cannot be read"));
-            };
-            let spec = variable.spec();
-            if view.dtype() != dtype_name(spec.dtype) || view.shape() != spec.dims.as_slice() {
-                let got = format!("{:?} {}", view.dtype(), display_dims(view.shape()));
-                return wrong(format!("`{name}` is {got} in the file and {spec} in the model"));
-            }
-            values.push(tensor_of(view.data(), view.shape(), spec.dtype));
-        }
-        named.iter().zip(&values).try_for_each(|((_, variable), value)| eagerly(|| variable.assign(value)))
+        read_variables("load_weights", path, &self.named_variables())
     }
+}
+
+/// Writes variables under these names to a safetensors file: all of them, or nothing.
+pub(crate) fn write_variables(
+    subject: &str,
+    path: &Path,
+    named: &[(String, Variable)],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    let failed = |kind, rule: String| Error::outside(kind, subject, rule);
+    let mut contents = Vec::new();
+    for (name, variable) in named {
+        let value = eagerly(|| variable.read());
+        let spec = variable.spec();
+        contents.push((name, dtype_name(spec.dtype), spec.dims.to_vec(), bytes_of(&value)?));
+    }
+    let views = contents.iter().map(|(name, dtype, dims, bytes)| {
+        TensorView::new(*dtype, dims.clone(), bytes).map(|view| (name.as_str(), view))
+    });
+    let views = views.collect::<std::result::Result<Vec<_>, _>>();
+    let file = views
+        .and_then(|views| serialize(views, Some(metadata.into_iter().collect())))
+        .map_err(|error| failed(ErrorKind::Value, error.to_string()))?;
+    write_atomically(path, &file)
+        .map_err(|error| failed(ErrorKind::Io, format!("{} cannot be written: {error}", path.display())))
+}
+
+/// Reads variables from a file with exactly these names; if anything does not fit, no variable has changed.
+pub(crate) fn read_variables(subject: &str, path: &Path, named: &[(String, Variable)]) -> Result<()> {
+    let bytes = read(path)?;
+    let file = parse(path, &bytes)?;
+    let wrong =
+        |rule: String| Err(Error::outside(ErrorKind::Value, subject, format!("{}: {rule}", path.display())));
+    let ours: BTreeSet<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+    let theirs: BTreeSet<&str> = file.names().into_iter().collect();
+    if let Some(name) = ours.difference(&theirs).next() {
+        let count = ours.difference(&theirs).count();
+        return wrong(format!("`{name}` of the model is not in the file ({count} missing in all)"));
+    }
+    if let Some(name) = theirs.difference(&ours).next() {
+        let count = theirs.difference(&ours).count();
+        return wrong(format!("`{name}` in the file is not in the model ({count} too many in all)"));
+    }
+    let mut values = Vec::new();
+    for (name, variable) in named {
+        let Ok(view) = file.tensor(name) else {
+            return wrong(format!("`{name}` cannot be read"));
+        };
+        let spec = variable.spec();
+        if view.dtype() != dtype_name(spec.dtype) || view.shape() != spec.dims.as_slice() {
+            let got = format!("{:?} {}", view.dtype(), display_dims(view.shape()));
+            return wrong(format!("`{name}` is {got} in the file and {spec} in the model"));
+        }
+        values.push(tensor_of(view.data(), view.shape(), spec.dtype));
+    }
+    named.iter().zip(&values).try_for_each(|((_, variable), value)| eagerly(|| variable.assign(value)))
 }
 
 /// The metadata of a file of weights: the model's name under `model`, and what else was written there.

@@ -1,95 +1,82 @@
 //! What `compile` puts together: a training step and an evaluation step over batches.
 
 use crate::data::Batch;
-use crate::layers::{Layer, collect_losses, training};
+use crate::layers::training;
 use crate::losses::Loss;
-use crate::metrics::{Mean, Metric};
+use crate::metrics::Mean;
 use crate::models::Model;
-use crate::optimizers::Optimizer;
-use crate::training::Logs;
+use crate::training::{Compile, Forward, Logs, Step};
 use rushlight_core::trace::{Flat, Inputs, Recordings};
-use rushlight_core::{Error, ErrorKind, Result, Structure, Tensor, Variable, eagerly, scope, value_and_grad};
+use rushlight_core::{Result, Structure, Tensor, Variable, eagerly, scan, stack};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// The losses that a model is compiled with: one, or an array or a tuple with one for each output.
-pub trait IntoLosses {
-    fn into_losses(self) -> Vec<Arc<dyn Loss>>;
-}
-
-impl<L: Loss> IntoLosses for L {
-    fn into_losses(self) -> Vec<Arc<dyn Loss>> {
-        vec![Arc::new(self)]
-    }
-}
-
-impl<L: Loss, const N: usize> IntoLosses for [L; N] {
-    fn into_losses(self) -> Vec<Arc<dyn Loss>> {
-        self.into_iter().map(|loss| Arc::new(loss) as Arc<dyn Loss>).collect()
-    }
-}
-
-macro_rules! loss_tuples {
-    ($(($($name:ident $index:tt),+))*) => {$(
-        impl<$($name: Loss),+> IntoLosses for ($($name,)+) {
-            fn into_losses(self) -> Vec<Arc<dyn Loss>> {
-                vec![$(Arc::new(self.$index)),+]
-            }
-        }
-    )*};
-}
-
-loss_tuples! {
-    (A 0, B 1)
-    (A 0, B 1, C 2)
-    (A 0, B 1, C 2, D 3)
-}
-
 /// How a model is trained and judged, with the steps that have been recorded for it.
 pub(crate) struct Compiled {
-    pub(crate) optimizer: Arc<dyn Optimizer>,
-    losses: Vec<Arc<dyn Loss>>,
-    metrics: Vec<Arc<dyn Metric>>,
+    pub(crate) settings: Compile,
     /// Over all examples since the last reset, as epochs report it.
     mean_loss: Mean,
+    /// The same for each output, if there are several.
+    output_losses: Vec<Mean>,
+    output_names: Vec<String>,
     training_step: Recordings,
+    training_steps: Recordings,
     evaluation_step: Recordings,
 }
 
 impl Compiled {
     #[track_caller]
-    pub(crate) fn new(
-        optimizer: Arc<dyn Optimizer>,
-        losses: Vec<Arc<dyn Loss>>,
-        metrics: Vec<Arc<dyn Metric>>,
-    ) -> Compiled {
+    pub(crate) fn new(settings: Compile, output_names: Vec<String>) -> Compiled {
+        let several = if settings.losses.len() > 1 { settings.losses.len() } else { 0 };
         Compiled {
-            optimizer,
-            losses,
-            metrics,
+            settings,
             mean_loss: Mean::new(),
+            output_losses: (0..several).map(|_| Mean::new()).collect(),
+            output_names,
             training_step: Recordings::new("training_step"),
+            training_steps: Recordings::new("training_steps"),
             evaluation_step: Recordings::new("evaluation_step"),
         }
     }
 
     /// One for each output.
     pub(crate) fn losses(&self) -> &[Arc<dyn Loss>] {
-        &self.losses
+        &self.settings.losses
+    }
+
+    fn output_name(&self, output: usize) -> String {
+        self.output_names.get(output).cloned().unwrap_or_else(|| format!("output_{output}"))
     }
 
     /// Forgets what was measured.
     pub(crate) fn reset(&self) -> Result<()> {
         self.mean_loss.reset()?;
-        self.metrics.iter().try_for_each(|metric| metric.reset())
+        self.output_losses.iter().try_for_each(Mean::reset)?;
+        self.settings.metrics.iter().try_for_each(|judge| judge.metric.reset())
     }
 
     /// What was measured since the last reset; this is the only place where training waits for values.
     pub(crate) fn logs(&self, prefix: &str) -> Result<Logs> {
         let mut values = vec![(format!("{prefix}loss"), eagerly(|| self.mean_loss.result()).to_f64()?)];
-        for metric in &self.metrics {
-            let value = eagerly(|| metric.result()).to_f64()?;
-            values.push((format!("{prefix}{}", metric.name()), value));
+        for (output, mean) in self.output_losses.iter().enumerate() {
+            let name = format!("{prefix}{}_loss", self.output_name(output));
+            values.push((name, eagerly(|| mean.result()).to_f64()?));
+        }
+        for judge in &self.settings.metrics {
+            let output = match judge.is_named_after_output && self.losses().len() > 1 {
+                true => format!("{}_", self.output_name(judge.output)),
+                false => String::new(),
+            };
+            let name = format!("{prefix}{output}{}", judge.metric.name());
+            let result = eagerly(|| judge.metric.result());
+            if result.rank()? == 0 {
+                values.push((name, result.to_f64()?));
+                continue;
+            }
+            // One value for each class, or threshold.
+            let each = eagerly(|| result.cast(rushlight_core::DType::F64).reshape([-1])).to_vec::<f64>()?;
+            let numbered = each.into_iter().enumerate();
+            values.extend(numbered.map(|(index, value)| (format!("{name}_{index}"), value)));
         }
         Ok(Logs(values))
     }
@@ -99,6 +86,38 @@ impl Compiled {
     pub(crate) fn train(&self, model: &Model, variables: &[Variable], batch: &Batch) -> Result<()> {
         let step = self.step(model, variables, batch);
         training(true, || self.training_step.call(&arguments(batch, variables), step))
+    }
+
+    /// A step for each of several batches of the same shapes, in one call: their loop runs inside of the graph.
+    #[track_caller]
+    pub(crate) fn train_each(&self, model: &Model, variables: &[Variable], batches: &[Batch]) -> Result<()> {
+        let [first, _, ..] = batches else {
+            return batches.iter().try_for_each(|batch| self.train(model, variables, batch));
+        };
+        let rows = |of: fn(&Batch) -> &Vec<Tensor>| -> Vec<Tensor> {
+            let column =
+                |column: usize| stack(&batches.iter().map(|batch| &of(batch)[column]).collect::<Vec<_>>(), 0);
+            (0..of(first).len()).map(column).collect()
+        };
+        let stacked = Batch {
+            inputs: rows(|batch| &batch.inputs),
+            targets: rows(|batch| &batch.targets),
+            weights: rows(|batch| &batch.weights),
+        };
+        let steps = |mut tensors: Inputs| {
+            let all = (
+                tensors.owned(stacked.inputs.clone()),
+                tensors.owned(stacked.targets.clone()),
+                tensors.owned(stacked.weights.clone()),
+            );
+            type Row = (Vec<Tensor>, Vec<Tensor>, Vec<Tensor>);
+            let ((), ()) = scan((), &all, |(), (inputs, targets, weights): Row| {
+                let step = Step { model, variables, inputs, targets, weights, compiled: self };
+                Ok(((), self.train_on(&step)?))
+            })?;
+            Ok(())
+        };
+        training(true, || self.training_steps.call(&arguments(&stacked, variables), steps))
     }
 
     /// Bytes that a training step of such a batch needs besides variables and data; compiles it, runs nothing.
@@ -116,14 +135,11 @@ impl Compiled {
     /// Forward, loss and measurements for one batch.
     #[track_caller]
     pub(crate) fn evaluate(&self, model: &Model, batch: &Batch) -> Result<()> {
-        let step = |mut tensors: Inputs| {
-            let inputs = tensors.owned(batch.inputs.clone());
-            let targets = tensors.owned(batch.targets.clone());
-            let (predictions, added) = collect_losses(|| model.call_many(&inputs));
-            let loss = with_added(self.loss(&targets, &predictions)?, added, model);
-            self.measure(&loss, &targets, &predictions)
+        let evaluate = |mut tensors: Inputs| {
+            let step = self.bound(model, &[], batch, &mut tensors);
+            step.measure(&step.forward()?)
         };
-        training(false, || self.evaluation_step.call(&arguments(batch, &[]), step))
+        training(false, || self.evaluation_step.call(&arguments(batch, &[]), evaluate))
     }
 
     fn step<'a>(
@@ -132,83 +148,49 @@ impl Compiled {
         variables: &'a [Variable],
         batch: &'a Batch,
     ) -> impl FnOnce(Inputs) -> Result<()> + 'a {
-        move |mut tensors| {
-            let inputs = tensors.owned(batch.inputs.clone());
-            let targets = tensors.owned(batch.targets.clone());
-            let mut predictions = Vec::new();
-            let mut values = None;
-            let (_, gradients) = value_and_grad(
-                || {
-                    let (outputs, added) = collect_losses(|| model.call_many(&inputs));
-                    predictions = outputs;
-                    match self.loss(&targets, &predictions) {
-                        Ok(loss) => {
-                            let loss = with_added(loss, added, model);
-                            values.insert(loss).mean(..)
-                        }
-                        Err(error) => Tensor::carry(error),
-                    }
-                },
-                variables,
-            )?;
-            scope("optimizer", None, || {
-                self.optimizer.apply(&gradients, variables)?;
-                variables.iter().try_for_each(Variable::constrain)
-            })?;
-            match values {
-                Some(values) => self.measure(&values, &targets, &predictions),
-                None => unreachable!("without a loss there are no gradients"),
-            }
-        }
+        move |mut tensors| self.train_on(&self.bound(model, variables, batch, &mut tensors))
     }
 
-    /// The loss of each example (of each element, for losses that have one for each); several outputs' losses add up.
+    /// The step on these tensors, in the place of the batch's own.
+    fn bound<'a>(
+        &'a self,
+        model: &'a Model,
+        variables: &'a [Variable],
+        batch: &Batch,
+        tensors: &mut Inputs,
+    ) -> Step<'a> {
+        let inputs = tensors.owned(batch.inputs.clone());
+        let targets = tensors.owned(batch.targets.clone());
+        let weights = tensors.owned(batch.weights.clone());
+        Step { model, variables, inputs, targets, weights, compiled: self }
+    }
+
     #[track_caller]
-    fn loss(&self, targets: &[Tensor], predictions: &[Tensor]) -> Result<Tensor> {
-        let (wanted, outputs, given) = (self.losses.len(), predictions.len(), targets.len());
-        if let Some(prediction) = predictions.iter().find(|prediction| prediction.error().is_some()) {
-            prediction.check()?;
-        }
-        if wanted != outputs || wanted != given {
-            let rule =
-                format!("{wanted} loss(es), {outputs} output(s) and {given} target(s) must be as many");
-            return Err(Error::new(ErrorKind::Value, "fit", rule));
-        }
-        let each = self.losses.iter().zip(targets).zip(predictions);
-        let values_of = |((loss, target), prediction): ((&Arc<dyn Loss>, &Tensor), &Tensor)| {
-            scope("loss", None, || loss.values(target, prediction))
-        };
-        let mut values = each.map(values_of);
-        let Some(first) = values.next() else {
-            return Err(Error::new(ErrorKind::Value, "fit", "there must be at least one loss"));
-        };
-        match values.map(|value| value.mean(..)).reduce(|sum, value| sum + value) {
-            Some(others) => Ok(first.mean(..) + others),
-            None => Ok(first),
+    fn train_on(&self, step: &Step) -> Result<()> {
+        match &self.settings.train_step {
+            Some(own) => own(step),
+            None => step.measure(&step.minimize(|| step.forward())?),
         }
     }
 
     #[track_caller]
-    fn measure(&self, loss: &Tensor, targets: &[Tensor], predictions: &[Tensor]) -> Result<()> {
-        let examples =
-            predictions.first().map_or(Ok(1), |prediction| prediction.shape().map(|dims| dims[0]))?;
-        scope("metrics", None, || {
-            self.mean_loss.add_mean(loss, examples)?;
-            let (Some(target), Some(prediction)) = (targets.first(), predictions.first()) else {
-                return Ok(());
+    pub(crate) fn measure(&self, step: &Step, forward: &Forward) -> Result<()> {
+        let first = forward.predictions.first();
+        let examples = first.map_or(Ok(1), |prediction| prediction.shape().map(|dims| dims[0]))?;
+        self.mean_loss.add_mean(&forward.loss, examples)?;
+        for (mean, loss) in self.output_losses.iter().zip(&forward.losses) {
+            mean.add_mean(loss, examples)?;
+        }
+        for judge in &self.settings.metrics {
+            let (Some(target), Some(prediction)) =
+                (step.targets.get(judge.output), forward.predictions.get(judge.output))
+            else {
+                continue;
             };
-            self.metrics.iter().try_for_each(|metric| metric.update(target, prediction))
-        })
-    }
-}
-
-/// The loss with what layers and the regularizers of weights add to it.
-#[track_caller]
-fn with_added(loss: Tensor, mut added: Vec<Tensor>, model: &Model) -> Tensor {
-    added.extend(model.regularization_losses());
-    match added.into_iter().reduce(|sum, cost| sum + cost) {
-        Some(sum) => loss.mean(..) + sum,
-        None => loss,
+            let weights = if judge.is_weighted { step.weights_of(judge.output) } else { None };
+            judge.metric.update_weighted(target, prediction, weights)?;
+        }
+        Ok(())
     }
 }
 
@@ -217,6 +199,7 @@ fn arguments(batch: &Batch, variables: &[Variable]) -> Flat {
     let mut flat = Flat::default();
     batch.inputs.flatten(flat.argument("inputs"));
     batch.targets.flatten(flat.argument("targets"));
+    batch.weights.flatten(flat.argument("weights"));
     let mut hasher = DefaultHasher::new();
     variables.iter().for_each(|variable| variable.id().hash(&mut hasher));
     flat.argument("variables").identity("set of trained variables", hasher.finish());

@@ -36,6 +36,8 @@ pub struct Epoch {
     pub logs: Logs,
     /// How long training took, without validation.
     pub training_time: Duration,
+    /// How much of that was spent waiting for the data.
+    pub data_time: Duration,
     /// Examples trained on.
     pub examples: usize,
 }
@@ -103,6 +105,7 @@ mod tests {
             number,
             logs: Logs(values.iter().map(|(name, value)| (name.to_string(), *value)).collect()),
             training_time: Duration::from_millis(1500),
+            data_time: Duration::ZERO,
             examples: 10,
         };
         let history = History {

@@ -94,6 +94,17 @@ impl Progress {
         write(&format!("{start}{}  {time:>5}  {logs}  {speed}{end}\n", self.title));
     }
 
+    /// Says so if the epoch has waited for data most of its time.
+    pub(crate) fn waited(&self, part: f64, much: f64) {
+        if self.verbosity != Verbosity::Silent && part >= much {
+            write(&format!(
+                "{:.0} % of the epoch went by waiting for data, not for the model: prepare it on more threads \
+                 (Dataset::workers), or keep it in memory (Dataset::cache)\n",
+                part * 100.0
+            ));
+        }
+    }
+
     /// Ends the line of an epoch that was not finished.
     pub(crate) fn abandon(&self) {
         if self.verbosity == Verbosity::Bar && self.shown.is_some() {
