@@ -303,6 +303,7 @@ impl<R: UpdateRule> Optimizer for Descent<R> {
             variable.assign(&choose(clock.apply.as_ref(), &new, &variable.read()))?;
         }
         self.average(variables, &updates, condition)?;
+        variables.iter().try_for_each(Variable::constrain)?;
         self.state.iterations().assign(&choose(condition, &(&calls + 1), &calls))
     }
 
