@@ -47,13 +47,14 @@ impl Parameter {
     /// As [`Weight::make`].
     #[track_caller]
     pub(crate) fn make(&self, name: &str, dims: &[usize]) -> Result<()> {
-        self.weight.make_parameter(
-            name,
-            dims,
-            &self.initializer,
-            self.regularizer.as_ref(),
-            self.constraint.as_ref(),
-        )
+        self.make_with(name, dims, &self.initializer)
+    }
+
+    /// As [`Parameter::make`], with other first values.
+    #[track_caller]
+    pub(crate) fn make_with(&self, name: &str, dims: &[usize], initializer: &Initializer) -> Result<()> {
+        let (regularizer, constraint) = (self.regularizer.as_ref(), self.constraint.as_ref());
+        self.weight.make_parameter(name, dims, initializer, regularizer, constraint)
     }
 
     #[track_caller]
@@ -98,6 +99,7 @@ macro_rules! setting_value {
 /// weights { slots }
 /// fields { not_in_the_config: Type = first; }
 /// fixed { "keras_key": TypeWithOneValue; }
+/// call { flag_that_keras_takes_as_an_argument_of_the_call; }
 /// ```
 ///
 /// makes the struct with its state, `new`, a builder's method for each setting, `settings()` for its config, and
@@ -118,6 +120,7 @@ macro_rules! layer {
         $(weights { $($weight:ident),* $(,)? })?
         $(fields { $($field:ident: $Field:ty = $first:expr;)* })?
         $(fixed { $($fixed_key:literal: $Fixed:ty;)* })?
+        $(call { $($(#[$flag_doc:meta])* $flag:ident;)* })?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
@@ -128,6 +131,7 @@ macro_rules! layer {
             $($($parameter: $crate::layers::define::Parameter,)*)?
             $($($weight: $crate::layers::Weight,)*)?
             $($($field: $Field,)*)?
+            $($($flag: bool,)*)?
         }
 
         impl $(<const $N: usize>)? $Name $(<$N>)? {
@@ -145,8 +149,17 @@ macro_rules! layer {
                     ),)*)?
                     $($($weight: $crate::layers::Weight::new(),)*)?
                     $($($field: $first,)*)?
+                    $($($flag: false,)*)?
                 }
             }
+
+            $($(
+                $(#[$flag_doc])*
+                pub fn $flag(mut self, $flag: bool) -> Self {
+                    self.$flag = $flag;
+                    self
+                }
+            )*)?
 
             $($(
                 $(#[$setting_doc])*
@@ -199,6 +212,10 @@ macro_rules! layer {
                     .set(stringify!($constraint), &self.$parameter.constraint)?;
                 )*)?
                 $($(let config = config.set($fixed_key, &<$Fixed>::default())?;)*)?
+                $($(let config = match self.$flag {
+                    true => config.set(stringify!($flag), &true)?,
+                    false => config,
+                };)*)?
                 Ok(config)
             }
         }
@@ -223,6 +240,7 @@ macro_rules! layer {
                     )?,)*)?
                     $($($weight: $crate::layers::Weight::new(),)*)?
                     $($($field: $first,)*)?
+                    $($($flag: config.setting_or(stringify!($flag), || false)?,)*)?
                 })
             }
         }

@@ -44,6 +44,12 @@ layer! {
 #[derive(Clone, Debug)]
 pub struct OutputShape(Vec<Option<usize>>);
 
+impl OutputShape {
+    pub(crate) fn sizes(&self) -> &[Option<usize>] {
+        &self.0
+    }
+}
+
 impl From<usize> for OutputShape {
     fn from(size: usize) -> OutputShape {
         OutputShape(vec![Some(size)])

@@ -42,6 +42,7 @@
 //! ```
 
 mod activation;
+mod attention;
 mod borders;
 mod call;
 mod config;
@@ -52,6 +53,7 @@ mod dropout;
 mod einsum_dense;
 mod embedding;
 mod extra_losses;
+mod images;
 mod inner;
 mod loading;
 mod masks;
@@ -60,12 +62,14 @@ mod mode;
 mod normalization;
 mod pooling;
 mod probe;
+mod recurrent;
 mod registry;
 mod reshape;
 mod sizes;
 mod state;
 
 pub use activation::{Activation, AxisList, ELU, LeakyReLU, PReLU, ReLU, Softmax, activations};
+pub use attention::{AdditiveAttention, Attention, GroupQueryAttention, MultiHeadAttention, ScoreMode};
 pub use borders::{
     Cropping, Cropping1d, Cropping2d, Cropping3d, ZeroPadding, ZeroPadding1d, ZeroPadding2d, ZeroPadding3d,
 };
@@ -84,6 +88,11 @@ pub use dropout::{
 pub use einsum_dense::{EinsumDense, OutputShape};
 pub use embedding::Embedding;
 pub use extra_losses::{add_loss, collect_losses};
+pub use images::{
+    CenterCrop, FillMode, FlipMode, Interpolation, Normalization, Numbers, RandomBrightness, RandomContrast,
+    RandomCrop, RandomFlip, RandomRotation, RandomTranslation, RandomZoom, Range, Rescaling, Resizing,
+    UpSampling1d, UpSampling2d, UpSampling3d, ValueRange,
+};
 pub use inner::Inner;
 pub use masks::{mask_of, set_mask};
 pub use merge::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
@@ -99,6 +108,7 @@ pub use pooling::{
     GlobalAveragePooling2d, GlobalAveragePooling3d, GlobalMaxPooling, GlobalMaxPooling1d, GlobalMaxPooling2d,
     GlobalMaxPooling3d, MaxPooling, MaxPooling1d, MaxPooling2d, MaxPooling3d, Stride,
 };
+pub use recurrent::{Bidirectional, GRU, LSTM, Masking, MergeMode, SimpleRNN, TimeDistributed};
 pub use registry::{BUILT_IN_LAYERS, layer_from_config, register_layer};
 pub use reshape::{Closure, Flatten, Identity, Lambda, Permute, RepeatVector, Reshape, TargetShape};
 pub use sizes::{Margins, Sizes};

@@ -172,6 +172,23 @@ impl Setting for ChannelsLast {
     }
 }
 
+/// What Keras has and the engine does not: may only be off.
+#[derive(Default)]
+pub(crate) struct Off;
+
+impl Setting for Off {
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(false.into())
+    }
+
+    fn from_value(value: &Value) -> Result<Off, String> {
+        match value.as_bool() {
+            Some(true) => Err("false: it is not supported".to_string()),
+            _ => Ok(Off),
+        }
+    }
+}
+
 /// An error of a layer about its input.
 pub(crate) fn unfit(layer: &str, rule: impl Into<String>, inputs: &[&Spec]) -> Error {
     let inputs = inputs.iter().map(|&input| input.clone()).collect();

@@ -338,6 +338,16 @@ impl Weight {
         self.make_variable(name, dims, initializer, false, None).map(drop)
     }
 
+    /// A whole number (`i64`) that is kept and not trained; zero at first.
+    ///
+    /// # Errors
+    /// As [`Weight::make`].
+    #[track_caller]
+    pub fn make_counter(&self, name: &str) -> Result<()> {
+        let zero = Initializer::custom(|_| Ok(Tensor::scalar(0i64)));
+        self.make_variable(name, &[], &zero, false, None).map(drop)
+    }
+
     /// As [`Weight::make`], with what the weight costs and must keep to.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::initializers::Initializer;
 use crate::layers::define::{basics, layer};
 use crate::layers::masks::mask_of;
-use crate::layers::sizes::{attempt, unfit};
+use crate::layers::sizes::{Off, attempt, unfit};
 use crate::layers::{Layer, is_training};
 use rushlight_core::{DType, Result, Spec, Tensor};
 
@@ -54,24 +54,7 @@ layer! {
     }
     weights { moving_mean, moving_variance }
     fixed {
-        "renorm": Without;
-    }
-}
-
-/// What Keras has and the engine does not: may only be off.
-#[derive(Default)]
-struct Without;
-
-impl crate::layers::Setting for Without {
-    fn to_value(&self) -> Result<serde_json::Value, String> {
-        Ok(false.into())
-    }
-
-    fn from_value(value: &serde_json::Value) -> Result<Without, String> {
-        match value.as_bool() {
-            Some(true) => Err("false: there is no renormalization".to_string()),
-            _ => Ok(Without),
-        }
+        "renorm": Off;
     }
 }
 
