@@ -73,10 +73,16 @@ macro_rules! setting_key {
     };
 }
 
-/// The type of a builder's argument: `:` takes the type itself, `=>` whatever becomes one.
+/// The type of a setting: `?` ones may be missing.
+macro_rules! setting_type {
+    (? $type:ty) => { Option<$type> };
+    ($sep:tt $type:ty) => { $type };
+}
+
+/// The type of a builder's argument: `:` takes the type itself, `=>` and `?` whatever becomes one.
 macro_rules! setting_argument {
     (: $type:ty) => { $type };
-    (=> $type:ty) => { impl Into<$type> };
+    ($sep:tt $type:ty) => { impl Into<$type> };
 }
 
 macro_rules! setting_value {
@@ -86,6 +92,9 @@ macro_rules! setting_value {
     (=> $value:ident) => {
         $value.into()
     };
+    (? $value:ident) => {
+        Some($value.into())
+    };
 }
 
 /// The doc of a layer, then
@@ -94,7 +103,8 @@ macro_rules! setting_value {
 /// Name = class;
 /// new(required: Type, required => TypeThatIsConvertedInto as "keras_key");
 /// settings { /// doc
-///     setting: Type as "keras_key" = default; }
+///     setting: Type as "keras_key" = default;
+///     what_may_be_missing ? Type = None; }
 /// parameters { kernel = GlorotUniform, kernel_initializer kernel_regularizer kernel_constraint; }
 /// weights { slots }
 /// fields { not_in_the_config: Type = first; }
@@ -127,7 +137,7 @@ macro_rules! layer {
         pub struct $Name $(<const $N: usize>)? {
             state: $crate::layers::LayerState,
             $($required: $Required,)*
-            $($($setting: $Setting,)*)?
+            $($($setting: $crate::layers::define::setting_type!($sep $Setting),)*)?
             $($($parameter: $crate::layers::define::Parameter,)*)?
             $($($weight: $crate::layers::Weight,)*)?
             $($($field: $Field,)*)?
@@ -306,4 +316,6 @@ macro_rules! class_by_rank {
     };
 }
 
-pub(crate) use {basics, class_by_rank, layer, layer_default, setting_argument, setting_key, setting_value};
+pub(crate) use {
+    basics, class_by_rank, layer, layer_default, setting_argument, setting_key, setting_type, setting_value,
+};

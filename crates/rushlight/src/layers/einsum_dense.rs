@@ -20,7 +20,7 @@ layer! {
     /// ```
     /// use rushlight::prelude::*;
     /// // Five heads of four features for each step.
-    /// let heads = EinsumDense::new("abc,cde->abde", [7, 5, 4]).bias_axes("de".to_string());
+    /// let heads = EinsumDense::new("abc,cde->abde", [7, 5, 4]).bias_axes("de");
     /// assert_eq!(heads.call(&Tensor::ones([2, 7, 3], DType::F32)).shape()?, [2, 7, 5, 4]);
     /// # Ok::<(), rushlight::Error>(())
     /// ```
@@ -32,7 +32,7 @@ layer! {
         /// What is applied to the sums.
         activation => Function = Linear;
         /// The output's axes, by their letters, along which there is a bias; no bias by default.
-        bias_axes => Option<String> = None;
+        bias_axes ? String = None;
     }
     parameters {
         kernel = GlorotUniform, kernel_initializer kernel_regularizer kernel_constraint;

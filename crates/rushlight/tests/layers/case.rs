@@ -95,7 +95,10 @@ fn read(tensors: &SafeTensors, name: &str) -> Tensor {
     match view.dtype() {
         Dtype::F32 => {
             let chunks = bytes.as_chunks::<4>().0.iter();
-            Tensor::new(&chunks.map(|chunk| f64::from(f32::from_le_bytes(*chunk))).collect::<Vec<f64>>(), dims)
+            Tensor::new(
+                &chunks.map(|chunk| f64::from(f32::from_le_bytes(*chunk))).collect::<Vec<f64>>(),
+                dims,
+            )
         }
         Dtype::I32 => {
             let chunks = bytes.as_chunks::<4>().0.iter();

@@ -113,8 +113,7 @@ pub fn numbers(case: &Case) -> Check {
     let variables = stack.variables();
     let tape = Tape::new();
     inputs.iter().for_each(|input| tape.watch(input));
-    let (outputs, mut losses) =
-        collect_losses(|| training(!case.is_random, || stack.call(&inputs)));
+    let (outputs, mut losses) = collect_losses(|| training(!case.is_random, || stack.call(&inputs)));
     stack.0.iter().for_each(|layer| losses.extend(layer.regularization_losses()));
     if let Some(expected) = &case.training {
         all_near("training output", &outputs, &expected.outputs, tolerance)?;
@@ -180,9 +179,26 @@ pub fn recorded(case: &Case) -> Check {
 
 /// What Keras writes besides a layer's settings, and what this engine has no use for.
 const NOT_SETTINGS: &[&str] = &[
-    "dtype", "quantization_config", "lora_rank", "lora_alpha", "synchronized", "renorm_clipping", "renorm_momentum",
-    "unroll", "use_cudnn", "flash_attention", "sparse", "input_axes", "output_axes", "registered_name", "module",
-    "build_config", "shared_object_id", "stateful", "implementation", "antialias",
+    "dtype",
+    "quantization_config",
+    "lora_rank",
+    "lora_alpha",
+    "synchronized",
+    "renorm_clipping",
+    "renorm_momentum",
+    "unroll",
+    "use_cudnn",
+    "flash_attention",
+    "sparse",
+    "input_axes",
+    "output_axes",
+    "registered_name",
+    "module",
+    "build_config",
+    "shared_object_id",
+    "stateful",
+    "implementation",
+    "antialias",
 ];
 
 /// Keras's settings are in our config, with the same values.
@@ -195,7 +211,8 @@ fn same_settings(path: &str, keras: &Value, ours: &Value) -> Check {
         }),
         (Value::Array(keras), Value::Array(ours)) if keras.len() == ours.len() => {
             let mut pairs = keras.iter().zip(ours).enumerate();
-            pairs.try_for_each(|(place, (keras, ours))| same_settings(&format!("{path}/{place}"), keras, ours))
+            pairs
+                .try_for_each(|(place, (keras, ours))| same_settings(&format!("{path}/{place}"), keras, ours))
         }
         (Value::Number(keras), Value::Number(ours)) if keras.as_f64() == ours.as_f64() => Ok(()),
         (keras, ours) if keras == ours => Ok(()),

@@ -35,9 +35,9 @@ fn seeds_repeat_and_calls_differ() {
         ("RandomBrightness", vec![("factor", 0.4)]),
     ];
     for (class, settings) in classes {
-        let config = settings.into_iter().fold(Config::new(class).with("seed", 7), |config, (key, value)| {
-            config.with(key, value)
-        });
+        let config = settings
+            .into_iter()
+            .fold(Config::new(class).with("seed", 7), |config, (key, value)| config.with(key, value));
         let config = if class.ends_with("ness") || class.ends_with("Contrast") {
             config.with("value_range", vec![0.0, 1.0])
         } else {
@@ -69,7 +69,8 @@ fn noise_keeps_the_moments_that_it_should() {
     assert!((mean - 1.0).abs() < 0.01 && (variance - 0.25).abs() < 0.01, "{mean} {variance}");
     let (mean, variance) = moments(&training(true, || GaussianNoise::new(0.5).seed(1).call(&ones)));
     assert!((mean - 1.0).abs() < 0.01 && (variance - 0.25).abs() < 0.01, "{mean} {variance}");
-    let y = training(true, || SpatialDropout1d::new(0.25).seed(1).call(&Tensor::ones([2000, 3, 4], DType::F32)));
+    let y =
+        training(true, || SpatialDropout1d::new(0.25).seed(1).call(&Tensor::ones([2000, 3, 4], DType::F32)));
     // A channel is dropped at all steps or at none.
     assert_eq!(number(&y.variance(1).max(..)), 0.0);
     assert!((number(&y.mean(..)) - 1.0).abs() < 0.03);
@@ -96,7 +97,8 @@ fn recurrent_dropout_drops_while_training_only() {
 fn transformed_images_are_where_they_should_be() {
     let x = ramp(&[1, 4, 4, 1]);
     let moved = |fill_mode| {
-        let shift = RandomTranslation::new((0.25, 0.25), (-0.25, -0.25)).fill_mode(fill_mode).fill_value(-1.0);
+        let shift =
+            RandomTranslation::new((0.25, 0.25), (-0.25, -0.25)).fill_mode(fill_mode).fill_value(-1.0);
         numbers(&training(true, || shift.call(&x)))
     };
     let expected = |first: [f64; 4], last: [f64; 3]| {
@@ -153,9 +155,9 @@ fn fit_regularizes_and_constrains() {
         .activity_regularizer(Regularizer::L1(0.25));
     let mut model = Sequential::new().add(dense).model([3]).unwrap();
     let kernel = model.variables()[0].clone();
-    model.compile(Sgd::new(0.1), MeanSquaredError::new(), [] as [Accuracy; 0]);
+    model.compile(Sgd::new(0.1), MeanSquaredError, [] as [Accuracy; 0]);
     let x = Tensor::ones([4, 3], DType::F32);
-    let data = Dataset::from_tensors(x, Tensor::zeros([4, 2], DType::F32)).unwrap().batch(4);
+    let data = Dataset::from_tensors(&x, &Tensor::zeros([4, 2], DType::F32)).unwrap().batch(4);
     // y = 3: squares 9, L2 0.5 · 6, L1 0.25 · (4 · 2 · 3) / 4.
     let loss = model.evaluate(&data).unwrap().get("loss").unwrap();
     assert!((loss - (9.0 + 3.0 + 1.5)).abs() < 1e-5, "{loss}");
@@ -185,9 +187,19 @@ fn frozen_layers_cost_nothing_and_stay() {
 fn attention_scores_are_weights() {
     let x = ramp(&[2, 4, 6]) / 48.0;
     let layers: [&dyn Fn() -> Vec<Tensor>; 3] = [
-        &|| MultiHeadAttention::new(2, 3).use_causal_mask(true).return_attention_scores(true).call_many([&x, &x]),
+        &|| {
+            MultiHeadAttention::new(2, 3)
+                .use_causal_mask(true)
+                .return_attention_scores(true)
+                .call_many([&x, &x])
+        },
         &|| Attention::new().use_causal_mask(true).return_attention_scores(true).call_many([&x, &x]),
-        &|| GroupQueryAttention::new(3, 4, 2).use_causal_mask(true).return_attention_scores(true).call_many([&x, &x]),
+        &|| {
+            GroupQueryAttention::new(3, 4, 2)
+                .use_causal_mask(true)
+                .return_attention_scores(true)
+                .call_many([&x, &x])
+        },
     ];
     for layer in layers {
         let outputs = layer();

@@ -26,7 +26,8 @@ fn three<'a>(class: &str, inputs: &[&'a Tensor]) -> Result<[&'a Tensor; 3]> {
         [query, value] => Ok([query, value, value]),
         [query, value, key] => Ok([query, value, key]),
         _ => {
-            let rule = format!("there must be a query, a value, and perhaps a key, not {} inputs", inputs.len());
+            let rule =
+                format!("there must be a query, a value, and perhaps a key, not {} inputs", inputs.len());
             Err(bad_setting(class, rule))
         }
     }
@@ -37,7 +38,8 @@ fn check(class: &str, inputs: &[Spec]) -> Result<()> {
     if (2..=3).contains(&inputs.len()) && inputs.iter().all(|input| input.rank() == 3) {
         return Ok(());
     }
-    let rule = "there must be a query [batch, queries, features], a value [batch, keys, values], and perhaps a key";
+    let rule =
+        "there must be a query [batch, queries, features], a value [batch, keys, values], and perhaps a key";
     Err(unfit(class, rule, &inputs.iter().collect::<Vec<_>>()))
 }
 

@@ -88,7 +88,9 @@ impl Layer for GroupQueryAttention {
         let (query, value, key) = match inputs {
             [query, value] => (query, value, value),
             [query, value, key, ..] => (query, value, key),
-            _ => return Err(bad_setting("GroupQueryAttention", "there must be a query and a value at least")),
+            _ => {
+                return Err(bad_setting("GroupQueryAttention", "there must be a query and a value at least"));
+            }
         };
         if [query, value, key].iter().any(|input| input.rank() != 3) {
             let rule = "query, value and key must be [batch, places, features]";

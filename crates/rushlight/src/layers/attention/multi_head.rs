@@ -43,9 +43,9 @@ layer! {
         /// Whether projections have biases.
         use_bias: bool = true;
         /// The last axes of the output; the query's last one by default.
-        output_shape => Option<OutputShape> = None;
+        output_shape ? OutputShape = None;
         /// The axes that are attended over; all but batch and features by default.
-        attention_axes => Option<AxisList> = None;
+        attention_axes ? AxisList = None;
         /// How far from its own place a query sees; everywhere by default.
         sliding_window => Option<usize> = None;
         /// The same weights are dropped whenever the program runs.
@@ -93,8 +93,12 @@ pub(super) fn projection(
     bias_axes: Option<String>,
     (kernel, bias): (&Parameter, &Parameter),
 ) -> EinsumDense {
-    EinsumDense::new(equation, shape)
-        .bias_axes(bias_axes)
+    let dense = EinsumDense::new(equation, shape);
+    let dense = match bias_axes {
+        Some(axes) => dense.bias_axes(axes),
+        None => dense,
+    };
+    dense
         .kernel_initializer(kernel.initializer.clone())
         .kernel_regularizer(kernel.regularizer.clone())
         .kernel_constraint(kernel.constraint.clone())
@@ -183,7 +187,9 @@ impl MultiHeadAttention {
     fn outputs(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let ([query, value, key], given) = roles("MultiHeadAttention", inputs)?;
         let rank = query.rank()?;
-        let axes = self.axes(rank).ok_or_else(|| bad_setting("MultiHeadAttention", "an attention axis is missing"))?;
+        let axes = self
+            .axes(rank)
+            .ok_or_else(|| bad_setting("MultiHeadAttention", "an attention axis is missing"))?;
         let sources: &[&Tensor] = if inputs.len() > 2 { &[query, value, key] } else { &[query, value] };
         let mask = attention_mask(sources, given, self.use_causal_mask, self.sliding_window)?;
         let [to_query, to_key, to_value, to_output] = self.projections.get("MultiHeadAttention")?;

@@ -40,7 +40,7 @@ layer! {
         /// How much of the edges is cut off: nothing with `Valid` (the default).
         padding: Padding = Padding::Valid;
         /// Rows added to the output, less than the stride.
-        output_padding => Option<Sizes<N>> = None;
+        output_padding ? Sizes<N> = None;
         /// The steps from one tap of the kernel to the next: one number, or one for each axis.
         dilation_rate => Sizes<N> = Sizes::from(1);
         /// What is applied to the sums.

@@ -1,11 +1,11 @@
 //! Features with mean 0 and variance 1, by what was seen of the data.
 
 use crate::initializers::Initializer;
+use crate::layers::Layer;
 use crate::layers::activation::AxisList;
 use crate::layers::define::{basics, layer};
 use crate::layers::images::rescaling::Numbers;
 use crate::layers::sizes::{attempt, bad_setting, unfit};
-use crate::layers::Layer;
 use rushlight_core::tensor::normalize_axis;
 use rushlight_core::{DType, Result, Spec, Tensor, eagerly};
 
@@ -29,9 +29,9 @@ layer! {
         /// The axes that each have a mean and a variance of their own; the last one by default, `None` for one of all.
         axis => Option<AxisList> = Some(AxisList::from(-1));
         /// The mean, if it is known: a number, or one for each feature.
-        mean => Option<Numbers> = None;
+        mean ? Numbers = None;
         /// The variance, if it is known.
-        variance => Option<Numbers> = None;
+        variance ? Numbers = None;
         /// Whether the layer takes normalized data back: `y = x · √variance + mean`.
         invert: bool = false;
     }
@@ -51,7 +51,9 @@ impl Normalization {
         places.dedup();
         match places.len() == axes.len() {
             true => Ok(places),
-            false => Err(unfit("Normalization", format!("the axes {axes:?} must exist, each once"), &[input])),
+            false => {
+                Err(unfit("Normalization", format!("the axes {axes:?} must exist, each once"), &[input]))
+            }
         }
     }
 
@@ -68,7 +70,10 @@ impl Normalization {
     #[track_caller]
     pub fn adapt<'a>(&self, batches: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
         if self.mean.is_some() {
-            return Err(bad_setting("Normalization", "mean and variance were given: there is nothing to adapt"));
+            return Err(bad_setting(
+                "Normalization",
+                "mean and variance were given: there is nothing to adapt",
+            ));
         }
         eagerly(|| {
             let mut total: Option<(Tensor, Tensor, f64)> = None;

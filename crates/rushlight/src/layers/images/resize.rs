@@ -32,7 +32,9 @@ impl Interpolation {
     /// How far the weights reach, and the weight at a distance.
     fn kernel(self) -> (f64, fn(f64) -> f64) {
         fn lanczos(x: f64, radius: f64) -> f64 {
-            let sinc = |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
+            let sinc = |x: f64| {
+                if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) }
+            };
             if x.abs() < radius { sinc(x) * sinc(x / radius) } else { 0.0 }
         }
         match self {
@@ -83,7 +85,11 @@ impl Interpolation {
 
 /// Images `[batch, height, width, channels]` in another size.
 #[track_caller]
-pub(super) fn resized(x: &Tensor, [height, width]: [usize; 2], interpolation: Interpolation) -> Result<Tensor> {
+pub(super) fn resized(
+    x: &Tensor,
+    [height, width]: [usize; 2],
+    interpolation: Interpolation,
+) -> Result<Tensor> {
     let ([from_height, from_width], _) = image_axes::<2>("Resizing", x.spec()?)?;
     let dtype = x.dtype()?;
     if [height, width, from_height, from_width].contains(&0) {

@@ -69,7 +69,8 @@ impl Sampling {
         let pixel = |row: &Tensor, column: &Tensor| -> Tensor {
             let last = |size: usize| size as f64 - 1.0;
             let (near_row, near_column) = (row.clip(0.0, last(height)), column.clip(0.0, last(width)));
-            let index = near_row.cast(DType::I64) * width as i64 + near_column.cast(DType::I64) + &first_pixel;
+            let index =
+                near_row.cast(DType::I64) * width as i64 + near_column.cast(DType::I64) + &first_pixel;
             let flat = index.reshape_to(&[batch * new_height * new_width]);
             let values = pixels.take(&flat, 0).reshape_to(&[batch, new_height, new_width, channels]);
             if self.fill_mode != FillMode::Constant {
@@ -89,7 +90,8 @@ impl Sampling {
                 Ok(line(&top) * (1.0 - &down) + line(&bottom) * down)
             }
             other => {
-                let rule = format!("images are transformed by nearest or bilinear interpolation, not {other:?}");
+                let rule =
+                    format!("images are transformed by nearest or bilinear interpolation, not {other:?}");
                 Err(bad_setting("RandomTransform", rule))
             }
         }

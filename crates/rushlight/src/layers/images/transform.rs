@@ -38,7 +38,7 @@ macro_rules! random_transforms {
             settings {
                 $(
                     /// The same for columns, if they have another factor.
-                    $optional => Option<Range> = None;
+                    $optional ? Range = None;
                 )?
                 /// What lies beyond the edges; the image, mirrored, by default.
                 fill_mode: FillMode = FillMode::Reflect;

@@ -48,7 +48,7 @@ layer! {
         /// How both outputs become one; side by side by default, `None` to keep them apart.
         merge_mode => Option<MergeMode> = Some(MergeMode::Concat);
         /// Another layer for the way back, which goes backwards.
-        backward_layer => Option<Inner> = None;
+        backward_layer ? Inner = None;
     }
     fields {
         directions: Directions = Directions::default();
@@ -89,7 +89,8 @@ impl Bidirectional {
             return Err(bad_setting("Bidirectional", rule));
         }
         let name: String = pattern.setting_or("name", String::new)?;
-        let name = name.strip_prefix(way).and_then(|name| name.strip_prefix('_')).unwrap_or(&name).to_string();
+        let name =
+            name.strip_prefix(way).and_then(|name| name.strip_prefix('_')).unwrap_or(&name).to_string();
         let sequences = pattern.setting_or("return_sequences", || false)?;
         let config = pattern
             .clone()

@@ -96,7 +96,8 @@ impl Layer for GRU {
         let recurrent_bias = row(1);
         recurrence!(self, "GRU", 1).run(inputs, project, |x, states, factor| {
             let h = dropped(&states[0], factor);
-            let part = |whole: &Tensor, first: usize, last: usize| whole.slice_axis(-1, first * units, last * units);
+            let part =
+                |whole: &Tensor, first: usize, last: usize| whole.slice_axis(-1, first * units, last * units);
             let gates = if self.reset_after { recurrent.clone() } else { part(&recurrent, 0, 2) };
             let mut inner = h.matmul(&gates);
             if let Some(bias) = &recurrent_bias {

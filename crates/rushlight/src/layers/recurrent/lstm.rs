@@ -81,7 +81,8 @@ impl Layer for LSTM {
         }
         let (first, units) = (self.bias.initializer.clone(), self.units);
         let initializer = Initializer::custom(move |spec| {
-            let (input_gate, others) = (first.tensor(&[units], spec.dtype), first.tensor(&[2 * units], spec.dtype));
+            let (input_gate, others) =
+                (first.tensor(&[units], spec.dtype), first.tensor(&[2 * units], spec.dtype));
             Ok(concat(&[&input_gate, &Tensor::ones([units], spec.dtype), &others], 0))
         });
         self.bias.make_with("bias", &[4 * self.units], &initializer)

@@ -47,7 +47,8 @@ impl Layer for TimeDistributed {
         attempt!(step_of(spec));
         let (batch, steps) = (spec.dims[0], spec.dims[1]);
         // Layers that gather statistics of their batches see one step after the other, as in Keras.
-        let gathers = is_training() && self.layer.0.variables().iter().any(|variable| !variable.is_trainable());
+        let gathers =
+            is_training() && self.layer.0.variables().iter().any(|variable| !variable.is_trainable());
         if gathers {
             let outputs: Vec<Tensor> = x.unstack(1).iter().map(|step| self.layer.0.call(step)).collect();
             return stack(&outputs.iter().collect::<Vec<_>>(), 1);
