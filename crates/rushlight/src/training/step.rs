@@ -119,10 +119,7 @@ impl Step<'_> {
             },
             self.variables,
         )?;
-        scope("optimizer", None, || {
-            optimizer.apply(&gradients, self.variables)?;
-            self.variables.iter().try_for_each(Variable::constrain)
-        })?;
+        scope("optimizer", None, || optimizer.apply(&gradients, self.variables))?;
         made.ok_or_else(|| Error::new(ErrorKind::Value, "fit", "no loss was computed"))
     }
 
