@@ -42,6 +42,11 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// See [`Vector::splat`].
     unsafe fn subtract(self, other: Self) -> Self;
+    /// The greater of both; NaN where `self` is.
+    ///
+    /// # Safety
+    /// See [`Vector::splat`].
+    unsafe fn at_least(self, floor: Self) -> Self;
     /// `self + a * b`, rounded once where the machine can.
     ///
     /// # Safety
@@ -244,6 +249,13 @@ impl<T: Real, const N: usize> Vector for Plain<T, N> {
         self
     }
     #[inline(always)]
+    unsafe fn at_least(mut self, floor: Self) -> Self {
+        for lane in 0..N {
+            self.0[lane] = if floor.0[lane] > self.0[lane] { floor.0[lane] } else { self.0[lane] };
+        }
+        self
+    }
+    #[inline(always)]
     unsafe fn multiply_add(mut self, a: Self, b: Self) -> Self {
         for lane in 0..N {
             self.0[lane] = a.0[lane].multiply_add(b.0[lane], self.0[lane]);
@@ -273,7 +285,7 @@ mod x86 {
 
     macro_rules! vector {
         ($register:ty, $item:ty, $lanes:expr, $registers:expr, $splat:ident, $load:ident, $store:ident,
-         $add:ident, $subtract:ident, $fma:ident, $sum:expr, $mask:expr, $mask_load:expr, $mask_store:expr, $($rest:item)*) => {
+         $add:ident, $subtract:ident, $greater:ident, $fma:ident, $sum:expr, $mask:expr, $mask_load:expr, $mask_store:expr, $($rest:item)*) => {
             // SAFETY (all blocks): the machine has the instructions and pointers are good, by the caller's promise.
             #[allow(clippy::undocumented_unsafe_blocks)]
             impl super::Vector for $register {
@@ -310,6 +322,11 @@ mod x86 {
                     unsafe { $subtract(self, other) }
                 }
                 #[inline(always)]
+                unsafe fn at_least(self, floor: Self) -> Self {
+                    // Where one is NaN this gives the second.
+                    unsafe { $greater(floor, self) }
+                }
+                #[inline(always)]
                 unsafe fn multiply_add(self, a: Self, b: Self) -> Self {
                     unsafe { $fma(a, b, self) }
                 }
@@ -332,6 +349,7 @@ mod x86 {
         _mm512_storeu_ps,
         _mm512_add_ps,
         _mm512_sub_ps,
+        _mm512_max_ps,
         _mm512_fmadd_ps,
         |v| {
             let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
@@ -355,6 +373,7 @@ mod x86 {
         _mm512_storeu_pd,
         _mm512_add_pd,
         _mm512_sub_pd,
+        _mm512_max_pd,
         _mm512_fmadd_pd,
         |v| super::Vector::sum(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd::<1>(v))),
         |count| ((1u32 << count) - 1) as u8,
@@ -371,6 +390,7 @@ mod x86 {
         _mm256_storeu_ps,
         _mm256_add_ps,
         _mm256_sub_ps,
+        _mm256_max_ps,
         _mm256_fmadd_ps,
         |v| {
             let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
@@ -395,6 +415,7 @@ mod x86 {
         _mm256_storeu_pd,
         _mm256_add_pd,
         _mm256_sub_pd,
+        _mm256_max_pd,
         _mm256_fmadd_pd,
         |v| {
             let two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));

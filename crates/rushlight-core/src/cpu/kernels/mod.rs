@@ -2,6 +2,7 @@
 
 mod axes;
 pub(crate) mod conv;
+pub(crate) mod conv_channels;
 pub(crate) mod conv_lanes;
 pub(crate) mod dot;
 mod elementwise;

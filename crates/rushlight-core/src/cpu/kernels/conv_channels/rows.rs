@@ -1,0 +1,178 @@
+//! Convolutions as products of matrices: for each output pixel a row of what its taps read, gathered a piece at a time.
+
+use super::tile::{self, DEPTH, Finish, ROW, Tile};
+use super::{Affine, Along, ChannelsConv, Images, ImagesMut, Panel, load, panels};
+use crate::cpu::isa::Isa;
+use crate::cpu::scratch::with_scratch;
+use crate::cpu::threads::{parallel_for, thread_count};
+use crate::cpu::vector::{Real, Vector, VectorKernel};
+use std::ops::Range;
+
+/// The most tiles of rows that a task gathers at once, so that they share what is read of the kernel.
+const MOST_TILES: usize = 4;
+/// Tasks that are enough to keep all threads equally busy.
+const ENOUGH_TASKS: usize = 12;
+
+pub(super) struct Rows<'a> {
+    pub(super) isa: Isa,
+    pub(super) conv: &'a ChannelsConv,
+    pub(super) input: Images,
+    pub(super) packed: *const f32,
+    pub(super) along: &'a Along,
+    pub(super) output: ImagesMut,
+}
+
+// SAFETY: what is behind its pointers is read only, but for the output, of which each task writes its own part.
+unsafe impl Sync for Rows<'_> {}
+
+/// # Safety
+/// As [`super::forward`].
+pub(super) unsafe fn run(job: &Rows) {
+    let positions = job.conv.positions();
+    let panels = panels(job.isa, job.conv.out_channels);
+    let tiles = positions.div_ceil(tile::most_rows(job.isa));
+    let block = (tiles / ENOUGH_TASKS).clamp(1, MOST_TILES);
+    let blocks = tiles.div_ceil(block);
+    // Few blocks share the panels too, at the cost of gathering their rows several times.
+    let groups = (2 * thread_count() / blocks).clamp(1, panels.len().max(1));
+    parallel_for(blocks * groups, |task| {
+        let (number, group) = (task / groups, task % groups);
+        let panels = &panels[panels.len() * group / groups..panels.len() * (group + 1) / groups];
+        let range = number * block..tiles.min((number + 1) * block);
+        let bounds: Vec<usize> = (range.start..=range.end).map(|tile| positions * tile / tiles).collect();
+        // SAFETY: the caller's promise; tasks write to different pixels or channels.
+        unsafe { job.block(&bounds, panels) };
+    });
+}
+
+impl Rows<'_> {
+    /// Computes some panels of the pixels between the first and the last of these bounds of tiles.
+    ///
+    /// # Safety
+    /// As [`super::forward`].
+    unsafe fn block(&self, bounds: &[usize], panels: &[Panel]) {
+        let conv = self.conv;
+        let depth = conv.depth();
+        let positions = bounds[0]..bounds[bounds.len() - 1];
+        let places: Vec<[usize; 3]> = positions.clone().map(|position| self.place(position)).collect();
+        let targets: Vec<*mut f32> =
+            places.iter().map(|&[image, y, x]| self.output.pixel(image, y, x)).collect();
+        let added: Vec<*const f32> = match &self.along.added {
+            Some(images) => places.iter().map(|&[image, y, x]| images.pixel(image, y, x)).collect(),
+            None => Vec::new(),
+        };
+        with_scratch::<f32, _>(positions.len() * ROW, |gathered| {
+            for start in (0..depth).step_by(DEPTH) {
+                let piece = start..depth.min(start + DEPTH);
+                let gather = Gather {
+                    conv,
+                    input: self.input,
+                    before: &self.along.before,
+                    places: &places,
+                    piece: piece.clone(),
+                    to: gathered,
+                };
+                // SAFETY: the scratch memory has a row for each place; the caller's promise.
+                unsafe { f32::dispatch(self.isa, gather) };
+                for panel in panels {
+                    let vectors = panel.padded / f32::lanes(self.isa);
+                    let mut rows = [std::ptr::null_mut(); tile::MOST_ROWS];
+                    let mut added_rows = [std::ptr::null(); tile::MOST_ROWS];
+                    for bound in bounds.windows(2) {
+                        let (first, count) = (bound[0] - positions.start, bound[1] - bound[0]);
+                        for (row, target) in rows.iter_mut().zip(&targets[first..first + count]) {
+                            *row = target.wrapping_add(panel.start);
+                        }
+                        for (row, added) in added_rows.iter_mut().zip(added.iter().skip(first)) {
+                            *row = added.wrapping_add(panel.start);
+                        }
+                        let finish = Finish {
+                            after: &self.along.after,
+                            channel: panel.start,
+                            added: &added_rows[..if added.is_empty() { 0 } else { count }],
+                        };
+                        let tile = Tile {
+                            depth: piece.len(),
+                            a: gathered.wrapping_add(first * ROW),
+                            b: self.packed.wrapping_add(panel.start * depth + piece.start * panel.padded),
+                            c: &rows[..count],
+                            columns: panel.count,
+                            accumulate: piece.start > 0,
+                            finish: (piece.end == depth).then_some(finish),
+                        };
+                        // SAFETY: the caller's promise.
+                        unsafe { tile::run(self.isa, &tile, vectors) };
+                    }
+                }
+            }
+        });
+    }
+
+    /// Image, row and column of an output pixel.
+    fn place(&self, position: usize) -> [usize; 3] {
+        let (width, height) = (self.conv.out_width, self.conv.out_height);
+        [position / width / height, position / width % height, position % width]
+    }
+}
+
+/// Writes for each place the items of a piece of its row, at a distance of [`ROW`].
+struct Gather<'a> {
+    conv: &'a ChannelsConv,
+    input: Images,
+    before: &'a Affine,
+    places: &'a [[usize; 3]],
+    piece: Range<usize>,
+    to: *mut f32,
+}
+
+impl VectorKernel<f32> for Gather<'_> {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        let conv = self.conv;
+        let plain = self.before.scale.is_none() && self.before.shift.is_none() && self.before.floor.is_none();
+        // Taps side by side read what lies side by side.
+        let joined = plain && conv.dilations[1] == 1 && self.input.strides[2] == conv.in_channels;
+        for (number, &[image, y, x]) in self.places.iter().enumerate() {
+            let to = self.to.wrapping_add(number * ROW);
+            let top = (y * conv.strides[0]) as isize - conv.padding[0] as isize;
+            let left = (x * conv.strides[1]) as isize - conv.padding[1] as isize;
+            let inside = left >= 0 && left as usize + conv.kernel[1] <= conv.width;
+            // A run is a row of taps where they lie side by side, else a tap.
+            let (runs, length) = match joined && inside {
+                true => (1, conv.kernel[1] * conv.in_channels),
+                false => (conv.kernel[1], conv.in_channels),
+            };
+            let mut at = self.piece.start;
+            while at < self.piece.end {
+                let (run, start) = (at / length, at % length);
+                let count = (length - start).min(self.piece.end - at);
+                let row = top + (run / runs * conv.dilations[0]) as isize;
+                let column = left + (run % runs * conv.dilations[1]) as isize;
+                let outside =
+                    row < 0 || column < 0 || row as usize >= conv.height || column as usize >= conv.width;
+                let target = to.wrapping_add(at - self.piece.start);
+                // SAFETY: places inside the image have all channels; rows have room for a last whole vector, whose rest
+                // the next run overwrites.
+                unsafe {
+                    if outside {
+                        for item in (0..count).step_by(V::LANES) {
+                            V::splat(0.0).store(target.add(item));
+                        }
+                    } else {
+                        let from = self.input.pixel(image, row as usize, column as usize).add(start);
+                        for item in (0..count).step_by(V::LANES) {
+                            let x = load::<V>(from.add(item), count - item);
+                            let x = if plain {
+                                x
+                            } else {
+                                self.before.apply(x, start + item, count - item, None)
+                            };
+                            x.store(target.add(item));
+                        }
+                    }
+                }
+                at += count;
+            }
+        }
+    }
+}
