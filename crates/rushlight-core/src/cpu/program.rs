@@ -11,7 +11,7 @@ use crate::profile::{self, KernelPlace, Plan};
 use crate::tensor::{Error, ErrorKind, Inner, Result, Tensor, Value};
 use crate::trace::{Variable, debug_level};
 use smallvec::SmallVec;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A graph made ready to run.
 pub(crate) struct Program {
@@ -26,11 +26,55 @@ pub(crate) struct Program {
     lock_order: Vec<usize>,
     /// Whether steps have effects, which may fail.
     has_effects: bool,
+    /// Where in this order the variables come that kept results depend on.
+    kept_from: Vec<usize>,
     /// Which arguments the steps read.
     read: Vec<bool>,
     constants: Addresses,
     /// The temporary memory; a call holds it, so calls of one program follow each other.
-    arena: Mutex<Option<Buffer>>,
+    arena: Mutex<Option<Arena>>,
+}
+
+/// Temporary memory, and what it keeps from call to call.
+struct Arena {
+    memory: Buffer,
+    /// The variables' memory from which the kept results were computed; nothing if there are none yet. It is known
+    /// weakly: nobody can write there in place, nor can it come back as something else.
+    kept_from: Option<Vec<(Weak<Buffer>, *const u8)>>,
+    /// How often kept results were of use, and how often not.
+    used: u32,
+    outdated: u32,
+}
+
+// SAFETY: the addresses are compared only.
+unsafe impl Send for Arena {}
+
+impl Arena {
+    fn new(bytes: usize) -> Arena {
+        Arena { memory: Buffer::new(bytes), kept_from: None, used: 0, outdated: 0 }
+    }
+
+    /// Whether the kept results are those of these values; notes the values if not.
+    ///
+    /// Where variables change from call to call, keeping is given up: a variable that is known weakly is copied when a
+    /// function assigns it.
+    fn is_up_to_date(&mut self, values: &[&Value]) -> bool {
+        let same = |(known, value): (&(Weak<Buffer>, *const u8), &&Value)| {
+            std::ptr::eq(known.0.as_ptr(), Arc::as_ptr(&value.buffer)) && known.1 == value.address()
+        };
+        match &self.kept_from {
+            Some(known) if known.iter().zip(values).all(same) => {
+                self.used += 1;
+                return true;
+            }
+            Some(_) => self.outdated += 1,
+            None => {}
+        }
+        let worthwhile = self.outdated <= 2 + self.used;
+        self.kept_from = worthwhile
+            .then(|| values.iter().map(|value| (Arc::downgrade(&value.buffer), value.address())).collect());
+        false
+    }
 }
 
 /// Where the constants of a program are, which hold their memory as long as it exists.
@@ -55,6 +99,8 @@ impl Program {
         let mut lock_order: Vec<usize> = (0..graph.variables.len()).collect();
         lock_order.sort_by_key(|&index| graph.variables[index].id());
         let lowered = Arc::new(lower(&graph));
+        let place = |number: &usize| lock_order.iter().position(|index| index == number);
+        let kept_from = lowered.kept.variables.iter().filter_map(place).collect();
         if debug_level() >= 2 {
             let (steps, bytes) = (lowered.steps.len(), lowered.arena_bytes);
             eprintln!("program {}: {steps} steps, {bytes} bytes of temporary memory", graph.name);
@@ -72,6 +118,7 @@ impl Program {
             assigned,
             lock_order,
             has_effects,
+            kept_from,
             read,
             constants,
             arena: Mutex::new(None),
@@ -101,13 +148,13 @@ impl Program {
         inputs: &[&Value],
         mut watch: Option<Watch>,
     ) -> Result<Results> {
-        let Lowered { steps, temporaries, arena_bytes, outputs, results, .. } = &*self.lowered;
+        let Lowered { steps, temporaries, arena_bytes, outputs, results, kept, .. } = &*self.lowered;
         let mut arena = match *arena_bytes > 0 {
             true if in_callback() => Some(self.arena.try_lock().map_err(|_| self.is_running())?),
             true => Some(self.arena.lock().unwrap_or_else(PoisonError::into_inner)),
             false => None,
         };
-        let arena = arena.as_mut().map(|arena| arena.get_or_insert_with(|| Buffer::new(*arena_bytes)));
+        let mut arena = arena.as_mut().map(|arena| arena.get_or_insert_with(|| Arena::new(*arena_bytes)));
         let mut guards: SmallVec<[MutexGuard<Tensor>; 8]> = SmallVec::with_capacity(variables.len());
         let mut variable_addresses: SmallVec<[*mut u8; 8]> =
             SmallVec::from_elem(std::ptr::null_mut(), variables.len());
@@ -116,6 +163,14 @@ impl Program {
             variable_addresses[index] = exclusive(&mut guard, self.assigned[index]);
             guards.push(guard);
         }
+        let steps = match &mut arena {
+            Some(arena) if kept.steps > 0 => {
+                let values: Vec<&Value> =
+                    self.kept_from.iter().filter_map(|&place| value_of(&guards[place])).collect();
+                if arena.is_up_to_date(&values) { &steps[kept.steps..] } else { &steps[..] }
+            }
+            _ => &steps[..],
+        };
         // Only what does not lie in order is copied.
         let mut copies: SmallVec<[Value; 2]> = SmallVec::new();
         let mut input_addresses: SmallVec<[*const u8; 8]> = SmallVec::with_capacity(inputs.len());
@@ -141,12 +196,14 @@ impl Program {
             constants: &self.constants.0,
             outputs: &output_addresses,
             // Without any temporary element the address is never read from, but kernels want it aligned.
-            arena: arena.map_or(std::ptr::without_provenance_mut(ALIGNMENT), Buffer::as_mut_ptr),
+            arena: arena
+                .map_or(std::ptr::without_provenance_mut(ALIGNMENT), |arena| arena.memory.as_mut_ptr()),
             temporaries,
         };
         if profile::is_active() {
             let call = profile::graph_begun(&self.name, &self.plan, *arena_bytes);
-            for (number, step) in steps.iter().enumerate() {
+            let first = self.lowered.steps.len() - steps.len();
+            for (number, step) in (first..).zip(steps) {
                 let place = call.map(|call| KernelPlace { call, step: number });
                 // SAFETY: as below.
                 profile::timed(
@@ -201,6 +258,13 @@ impl Program {
     /// Bytes planned for one call besides arguments, variables and results.
     pub(crate) fn planned_bytes(&self) -> usize {
         self.lowered.arena_bytes
+    }
+}
+
+fn value_of(variable: &Tensor) -> Option<&Value> {
+    match &*variable.0 {
+        Inner::Value(value) => Some(value),
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::cpu::buffer::{Buffer, View, ViewMut};
 use crate::cpu::control::{BranchProgram, LoopProgram};
 use crate::cpu::isa::Isa;
+use crate::cpu::kernels::conv_channels::{self, Affine, Along, ChannelsConv, Images, ImagesMut};
 use crate::cpu::kernels::conv_lanes::{self, LanesConv, Planes, PlanesMut};
 use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::window_lanes::{self, LanesWindow};
@@ -41,6 +42,32 @@ pub(crate) enum Work {
     LanesWindow(Op, LanesWindow),
     Turns(Box<LoopProgram>),
     Choice(Box<BranchProgram>),
+    /// A kernel, as the convolution with channels in lanes reads it.
+    PackKernel(ChannelsConv),
+    /// Of an image and a packed kernel, with what else is among the inputs.
+    ChannelsConvolution(ChannelsConv, AlongPlaces),
+}
+
+/// Which inputs of a convolution hold what it takes along: a scale, a shift and a floor on either side, and what is added.
+pub(crate) struct AlongPlaces {
+    pub(crate) before: (Option<usize>, Option<usize>, Option<f32>),
+    pub(crate) after: (Option<usize>, Option<usize>, Option<f32>),
+    pub(crate) added: Option<usize>,
+}
+
+impl AlongPlaces {
+    /// What is added to the name of a convolution.
+    fn name(&self) -> &'static str {
+        let taken = |(scale, shift, floor): &(Option<usize>, Option<usize>, Option<f32>)| {
+            scale.is_some() || shift.is_some() || floor.is_some()
+        };
+        match (taken(&self.before), taken(&self.after) || self.added.is_some()) {
+            (true, true) => " with loops before and after",
+            (true, false) => " with the loop before",
+            (false, true) => " with the loop after",
+            (false, false) => "",
+        }
+    }
 }
 
 impl fmt::Display for Step {
@@ -111,6 +138,30 @@ impl Memory<'_> {
         Planes { data, block_stride, channel_stride: place.plane() }
     }
 
+    /// # Safety
+    /// As [`Memory::view`], for all that a convolution takes along.
+    unsafe fn along(&self, places: &AlongPlaces, inputs: &[Place]) -> Along {
+        let address = |number: usize| self.address(&inputs[number]).cast::<f32>().cast_const();
+        let affine = |(scale, shift, floor): (Option<usize>, Option<usize>, Option<f32>)| Affine {
+            scale: scale.map(address),
+            shift: shift.map(address),
+            floor,
+        };
+        let added = places.added.map(|number| self.images(&inputs[number]));
+        Along { before: affine(places.before), after: affine(places.after), added }
+    }
+
+    fn images(&self, place: &Place) -> Images {
+        let Layout::Strided(strides) = &place.layout else { unreachable!("images lie in strides") };
+        let [image, row, pixel] = [0, 1, 2].map(|axis| strides[axis] as usize);
+        Images { data: self.address(place).cast::<f32>(), strides: [image, row, pixel] }
+    }
+
+    fn images_mut(&self, place: &Place) -> ImagesMut {
+        let Images { data, strides } = self.images(place);
+        ImagesMut { data: data.cast_mut(), strides }
+    }
+
     fn planes_mut(&self, place: &Place) -> PlanesMut {
         let Planes { data, block_stride, channel_stride } = self.planes(place);
         PlanesMut { data: data.cast_mut(), block_stride, channel_stride }
@@ -130,6 +181,8 @@ impl Work {
             Work::LanesKernelGradient(sizes) => format!("conv {sizes} kernel gradient in lanes"),
             Work::Turns(_) => "turns".to_string(),
             Work::Choice(_) => "choice".to_string(),
+            Work::PackKernel(_) => "pack a kernel".to_string(),
+            Work::ChannelsConvolution(sizes, along) => format!("conv {sizes} in channels{}", along.name()),
         }
     }
 
@@ -145,8 +198,9 @@ impl Work {
             | Work::LanesInputGradient(sizes)
             | Work::LanesKernelGradient(sizes) => sizes.flops(),
             Work::Loop(fused) => fused.points() as u64 * fused.ops().len() as u64,
+            Work::ChannelsConvolution(sizes, _) => sizes.flops(),
             Work::Turns(program) => program.flops(),
-            Work::Choice(_) | Work::LanesWindow(..) | Work::Copy => 0,
+            Work::Choice(_) | Work::LanesWindow(..) | Work::PackKernel(_) | Work::Copy => 0,
         }
     }
 }
@@ -228,6 +282,16 @@ impl Step {
                 }
                 Work::Turns(program) => program.run(memory, &self.inputs, &self.outputs),
                 Work::Choice(program) => program.run(memory, &self.inputs, &self.outputs),
+                Work::PackKernel(sizes) => {
+                    let (from, to) = (memory.address(input(0)), memory.address(output(0)));
+                    conv_channels::pack(isa, sizes, from.cast(), to.cast());
+                }
+                Work::ChannelsConvolution(sizes, along) => {
+                    let packed = memory.address(input(1)).cast::<f32>();
+                    let along = memory.along(along, &self.inputs);
+                    let (from, to) = (memory.images(input(0)), memory.images_mut(output(0)));
+                    conv_channels::forward(isa, sizes, from, packed, &along, to);
+                }
                 Work::LanesWindow(op, sizes) => {
                     let (from, to) = (memory.planes(input(0)), memory.planes_mut(output(0)));
                     match op {

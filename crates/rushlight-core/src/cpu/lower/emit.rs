@@ -2,17 +2,20 @@
 
 mod control;
 
+use crate::cpu::isa::Isa;
 use crate::cpu::kernels::conv_lanes::LanesConv;
 use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::view::strides_of;
 use crate::cpu::lower::arena::{Lifetime, lay_out};
+use crate::cpu::lower::channels::{self, Channels, Planned, Terms};
 use crate::cpu::lower::fused::{make_loop, may_overwrite};
+use crate::cpu::lower::kept::{Kept, move_to_front};
 use crate::cpu::lower::layout::{Layouts, fused_runs_in_lanes, lanes_convolution, lanes_window};
 use crate::cpu::lower::place::{Layout, Place, Storage, lanes_space};
-use crate::cpu::steps::{Step, Work};
+use crate::cpu::steps::{AlongPlaces, Step, Work};
 use crate::graph::{Fused, Graph, Inputs, Kind, Node, ValueId};
 use crate::ops::Op;
-use crate::tensor::{Dims, Spec, Strides, Value};
+use crate::tensor::{DType, Dims, Spec, Strides, Value};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
@@ -32,6 +35,8 @@ pub(crate) struct Lowered {
     pub(crate) results: Vec<Source>,
     /// Values of the graph that are in their places after as many steps; none unless the graph keeps its history.
     pub(crate) watched: Vec<(usize, ValueId, Place)>,
+    /// The first of the steps, whose results are kept from call to call.
+    pub(crate) kept: Kept,
 }
 
 /// Where a result comes from.
@@ -73,6 +78,7 @@ struct Emitter<'a> {
     /// The node that steps are being written for.
     current: usize,
     layouts: Layouts,
+    channels: Channels,
     steps: Vec<Step>,
     places: HashMap<ValueId, Place>,
     /// Strided copies of values in lanes, and copies in lanes of strided ones.
@@ -107,7 +113,9 @@ impl<'a> Emitter<'a> {
             last_use.insert(id, usize::MAX);
         });
         let layouts = Layouts::choose(graph);
-        let part_of = parts_of_concatenations(graph, &layouts);
+        let channels = Channels::choose(graph);
+        channels.extend_lives(&mut last_use);
+        let part_of = parts_of_concatenations(graph, &layouts, &channels);
         let mut result_of = HashMap::new();
         for (number, &id) in graph.outputs.iter().enumerate() {
             result_of.entry(id).or_insert(number);
@@ -119,6 +127,7 @@ impl<'a> Emitter<'a> {
             graph,
             current: 0,
             layouts,
+            channels,
             part_of,
             result_of,
             assigned_to,
@@ -149,6 +158,12 @@ impl<'a> Emitter<'a> {
         let node = &self.graph.nodes[index];
         let id = ValueId { node: index as u32, output: 0 };
         let spec = &node.outputs[0];
+        if self.channels.is_taken(index) {
+            return;
+        }
+        if let Some(planned) = self.channels.at(index).cloned() {
+            return self.channels_convolution(index, planned);
+        }
         match &node.kind {
             Kind::Input(number) => {
                 self.settle(id, Place::contiguous(Storage::Input(*number), spec.dtype, &spec.dims))
@@ -171,7 +186,9 @@ impl<'a> Emitter<'a> {
                     self.settle(id, place);
                 } else if let Some(ends) = lanes_convolution(self.graph, node) {
                     self.convolution(index, node, op, ends.sizes);
-                } else if matches!(op, Op::Concat(_)) && self.layouts.is_lanes(id) {
+                } else if matches!(op, Op::Concat(_))
+                    && (self.layouts.is_lanes(id) || self.is_computed_in_parts(id))
+                {
                     self.concatenation(id, node);
                 } else if let Some(sizes) =
                     lanes_window(self.graph, node).filter(|_| self.layouts.is_lanes(id))
@@ -237,6 +254,51 @@ impl<'a> Emitter<'a> {
         self.push(work, smallvec::smallvec![first, second], SmallVec::from_elem(output, 1), index);
     }
 
+    /// A convolution with channels in lanes, with what it takes along.
+    fn channels_convolution(&mut self, index: usize, planned: Planned) {
+        let len = planned.sizes.packed_len(Isa::current());
+        let packed = self.temporary(&Spec::new([len], DType::F32), false);
+        let kernel = self.contiguous(planned.kernel);
+        let work = Work::PackKernel(planned.sizes.clone());
+        self.push(work, SmallVec::from_elem(kernel, 1), SmallVec::from_elem(packed.clone(), 1), index);
+        let mut inputs = SmallVec::from_vec(vec![self.dense_channels(planned.input), packed]);
+        let mut place = |place: Option<Place>| {
+            inputs.extend(place);
+            inputs.len() - 1
+        };
+        let mut numbers = |emitter: &mut Self, terms: &Terms| {
+            let [scale, shift] = [terms.scale, terms.shift]
+                .map(|id| id.map(|id| emitter.contiguous(id)).map(|found| place(Some(found))));
+            (scale, shift, terms.floor)
+        };
+        let (before, after) = (numbers(self, &planned.before), numbers(self, &planned.after));
+        let added = planned.after.added.map(|id| self.dense_channels(id)).map(|found| place(Some(found)));
+        let output = self.allocate(planned.output, false);
+        let along = AlongPlaces { before, after, added };
+        self.push(
+            Work::ChannelsConvolution(planned.sizes, along),
+            inputs,
+            SmallVec::from_elem(output, 1),
+            index,
+        );
+    }
+
+    /// The images in strides with their channels next to each other; copied if they lie otherwise.
+    fn dense_channels(&mut self, id: ValueId) -> Place {
+        let place = self.strided(id);
+        match &place.layout {
+            Layout::Strided(strides) if strides[3] == 1 && strides[..3].iter().all(|&stride| stride >= 0) => {
+                place
+            }
+            _ => self.contiguous(id),
+        }
+    }
+
+    /// Whether any part of a concatenation is computed straight into its place.
+    fn is_computed_in_parts(&self, id: ValueId) -> bool {
+        self.places.contains_key(&id)
+    }
+
     /// Copies only those parts that could not be computed into their place.
     fn concatenation(&mut self, id: ValueId, node: &Node) {
         let whole = self.place_of_concatenation(id);
@@ -260,7 +322,7 @@ impl<'a> Emitter<'a> {
         if let Some(place) = self.places.get(&id) {
             return place.clone();
         }
-        let place = self.allocate(id, true);
+        let place = self.allocate(id, self.layouts.is_lanes(id));
         self.settle(id, place.clone());
         place
     }
@@ -497,7 +559,13 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn finish(self) -> Lowered {
+    fn finish(mut self) -> Lowered {
+        let assigned = self.graph.assignments.iter().map(|&(variable, _)| variable).collect();
+        // Steps that are watched stay where they are.
+        let kept = match self.graph.history.is_empty() {
+            true => move_to_front(&mut self.steps, &assigned),
+            false => Kept::default(),
+        };
         let mut lifetimes: Vec<Lifetime> =
             self.temporaries.iter().map(|&bytes| Lifetime { bytes, first: usize::MAX, last: 0 }).collect();
         for (index, step) in self.steps.iter().enumerate() {
@@ -508,6 +576,9 @@ impl<'a> Emitter<'a> {
                     lifetime.last = lifetime.last.max(index);
                 }
             }
+        }
+        for &number in &kept.temporaries {
+            (lifetimes[number].first, lifetimes[number].last) = (0, self.steps.len());
         }
         for lifetime in &mut lifetimes {
             lifetime.first = lifetime.first.min(lifetime.last);
@@ -522,6 +593,7 @@ impl<'a> Emitter<'a> {
             places: self.places,
             outputs: specs(&self.graph.outputs),
             watched: self.watched,
+            kept,
             steps: self.steps,
             constants: self.constants,
         }
@@ -547,14 +619,21 @@ fn overlap(a: &Place, b: &Place) -> Option<bool> {
     }
 }
 
-/// The values that can be computed straight into a concatenation in lanes, with the channel where they go.
+/// The values that can be computed straight into a concatenation of channels, with the channel where they go.
 ///
 /// Later concatenations come first, so that one inside another finds its own place in the outer one.
-fn parts_of_concatenations(graph: &Graph, layouts: &Layouts) -> HashMap<ValueId, (ValueId, usize)> {
+fn parts_of_concatenations(
+    graph: &Graph,
+    layouts: &Layouts,
+    channels: &Channels,
+) -> HashMap<ValueId, (ValueId, usize)> {
     let mut parts = HashMap::new();
     for (index, node) in graph.nodes.iter().enumerate().rev() {
         let id = ValueId { node: index as u32, output: 0 };
-        if !matches!(node.kind, Kind::Op(Op::Concat(_))) || !layouts.is_lanes(id) {
+        let lanes = layouts.is_lanes(id);
+        if !matches!(node.kind, Kind::Op(Op::Concat(_)))
+            || !lanes && !channels::is_concatenation_of_channels(graph, id)
+        {
             continue;
         }
         let mut start = 0;
@@ -565,7 +644,9 @@ fn parts_of_concatenations(graph: &Graph, layouts: &Layouts) -> HashMap<ValueId,
                 Kind::Op(op) => !matches!(op, Op::Slice(_)),
                 _ => false,
             };
-            if own_memory && layouts.is_lanes(part) {
+            let fits =
+                if lanes { layouts.is_lanes(part) } else { channels::may_be_part(graph, channels, part) };
+            if own_memory && fits {
                 parts.entry(part).or_insert((id, start));
             }
             start += graph.spec(part).dims[3];

@@ -86,7 +86,10 @@ impl Place {
     /// The same memory seen as a range of channels.
     pub(crate) fn channels(&self, start: usize, count: usize) -> Place {
         let mut part = self.clone();
-        part.offset += (start * self.plane()) as isize;
+        part.offset += match &self.layout {
+            Layout::Strided(strides) => start as isize * strides[3],
+            Layout::Lanes { .. } => (start * self.plane()) as isize,
+        };
         part.dims[3] = count;
         part
     }

@@ -153,8 +153,6 @@ pub(crate) struct Affine {
 unsafe impl Sync for Affine {}
 
 impl Affine {
-    pub(crate) const NOTHING: Affine = Affine { scale: None, shift: None, floor: None };
-
     /// Of the first `count` items from `channel` on, plus what is `added` before the floor.
     ///
     /// # Safety

@@ -1,7 +1,7 @@
 //! Convolutions as products of matrices: for each output pixel a row of what its taps read, gathered a piece at a time.
 
-use super::tile::{self, DEPTH, Finish, ROW, Tile};
-use super::{Affine, Along, ChannelsConv, Images, ImagesMut, Panel, load, panels};
+use super::tile::{self, DEPTH, ROW, Tile};
+use super::{Affine, Along, ChannelsConv, Images, ImagesMut, Panel, load, panels, store};
 use crate::cpu::isa::Isa;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::{parallel_for, thread_count};
@@ -55,12 +55,7 @@ impl Rows<'_> {
         let depth = conv.depth();
         let positions = bounds[0]..bounds[bounds.len() - 1];
         let places: Vec<[usize; 3]> = positions.clone().map(|position| self.place(position)).collect();
-        let targets: Vec<*mut f32> =
-            places.iter().map(|&[image, y, x]| self.output.pixel(image, y, x)).collect();
-        let added: Vec<*const f32> = match &self.along.added {
-            Some(images) => places.iter().map(|&[image, y, x]| images.pixel(image, y, x)).collect(),
-            None => Vec::new(),
-        };
+        let mut sums = Sums([0.0; tile::MOST_ROWS * 32]);
         with_scratch::<f32, _>(positions.len() * ROW, |gathered| {
             for start in (0..depth).step_by(DEPTH) {
                 let piece = start..depth.min(start + DEPTH);
@@ -76,32 +71,29 @@ impl Rows<'_> {
                 unsafe { f32::dispatch(self.isa, gather) };
                 for panel in panels {
                     let vectors = panel.padded / f32::lanes(self.isa);
-                    let mut rows = [std::ptr::null_mut(); tile::MOST_ROWS];
-                    let mut added_rows = [std::ptr::null(); tile::MOST_ROWS];
                     for bound in bounds.windows(2) {
                         let (first, count) = (bound[0] - positions.start, bound[1] - bound[0]);
-                        for (row, target) in rows.iter_mut().zip(&targets[first..first + count]) {
-                            *row = target.wrapping_add(panel.start);
-                        }
-                        for (row, added) in added_rows.iter_mut().zip(added.iter().skip(first)) {
-                            *row = added.wrapping_add(panel.start);
-                        }
-                        let finish = Finish {
-                            after: &self.along.after,
-                            channel: panel.start,
-                            added: &added_rows[..if added.is_empty() { 0 } else { count }],
-                        };
                         let tile = Tile {
                             depth: piece.len(),
                             a: gathered.wrapping_add(first * ROW),
                             b: self.packed.wrapping_add(panel.start * depth + piece.start * panel.padded),
-                            c: &rows[..count],
-                            columns: panel.count,
-                            accumulate: piece.start > 0,
-                            finish: (piece.end == depth).then_some(finish),
+                            c: sums.0.as_mut_ptr(),
+                            c_stride: panel.padded,
+                            accumulate: false,
                         };
-                        // SAFETY: the caller's promise.
-                        unsafe { tile::run(self.isa, &tile, vectors) };
+                        let finish = Finish {
+                            job: self,
+                            panel,
+                            places: &places[first..first + count],
+                            sums: sums.0.as_ptr(),
+                            first: piece.start == 0,
+                            last: piece.end == depth,
+                        };
+                        // SAFETY: the caller's promise; the sums have room for a tile of two vectors a row.
+                        unsafe {
+                            tile::run(self.isa, &tile, count, vectors);
+                            f32::dispatch(self.isa, finish);
+                        }
                     }
                 }
             }
@@ -112,6 +104,48 @@ impl Rows<'_> {
     fn place(&self, position: usize) -> [usize; 3] {
         let (width, height) = (self.conv.out_width, self.conv.out_height);
         [position / width / height, position / width % height, position % width]
+    }
+}
+
+/// The sums of a tile, at the start of a cache line.
+#[repr(align(64))]
+struct Sums([f32; tile::MOST_ROWS * 32]);
+
+/// Brings the sums of a tile to their pixels: adds them to those of earlier pieces, and completes them after the last.
+struct Finish<'a> {
+    job: &'a Rows<'a>,
+    panel: &'a Panel,
+    places: &'a [[usize; 3]],
+    sums: *const f32,
+    first: bool,
+    last: bool,
+}
+
+impl VectorKernel<f32> for Finish<'_> {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        let (along, panel) = (self.job.along, self.panel);
+        for (row, &[image, y, x]) in self.places.iter().enumerate() {
+            let pixel = self.job.output.pixel(image, y, x);
+            for column in (0..panel.count).step_by(V::LANES) {
+                let (channel, count) = (panel.start + column, panel.count - column);
+                // SAFETY: pixels have all channels, and sums whole vectors.
+                unsafe {
+                    let (from, to) = (self.sums.add(row * panel.padded + column), pixel.add(channel));
+                    let mut sum = V::load(from);
+                    if !self.first {
+                        sum = load::<V>(to, count).add(sum);
+                    }
+                    if self.last {
+                        let added = along.added.as_ref();
+                        let added =
+                            added.map(|images| load::<V>(images.pixel(image, y, x).add(channel), count));
+                        sum = along.after.apply(sum, channel, count, added);
+                    }
+                    store(sum, to, count);
+                }
+            }
+        }
     }
 }
 
@@ -142,12 +176,13 @@ impl VectorKernel<f32> for Gather<'_> {
                 true => (1, conv.kernel[1] * conv.in_channels),
                 false => (conv.kernel[1], conv.in_channels),
             };
-            let mut at = self.piece.start;
+            let (mut run, mut start, mut at) =
+                (self.piece.start / length, self.piece.start % length, self.piece.start);
             while at < self.piece.end {
-                let (run, start) = (at / length, at % length);
                 let count = (length - start).min(self.piece.end - at);
-                let row = top + (run / runs * conv.dilations[0]) as isize;
-                let column = left + (run % runs * conv.dilations[1]) as isize;
+                let (y_tap, x_tap) = if runs == 1 { (run, 0) } else { (run / runs, run % runs) };
+                let row = top + (y_tap * conv.dilations[0]) as isize;
+                let column = left + (x_tap * conv.dilations[1]) as isize;
                 let outside =
                     row < 0 || column < 0 || row as usize >= conv.height || column as usize >= conv.width;
                 let target = to.wrapping_add(at - self.piece.start);
@@ -171,7 +206,7 @@ impl VectorKernel<f32> for Gather<'_> {
                         }
                     }
                 }
-                at += count;
+                (run, start, at) = (run + 1, 0, at + count);
             }
         }
     }

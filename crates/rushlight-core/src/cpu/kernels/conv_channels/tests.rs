@@ -182,7 +182,8 @@ fn does_not_depend_on_threads() {
             let strides = |height: usize, width: usize, channels: usize| {
                 [height * width * channels, width * channels, channels]
             };
-            let along = Along { before: Affine::NOTHING, after: Affine::NOTHING, added: None };
+            let along =
+                Along { before: Terms::default().affine(), after: Terms::default().affine(), added: None };
             let images = Images { data: x.as_ptr(), strides: strides(input[1], input[2], input[3]) };
             let target = ImagesMut {
                 data: y.as_mut_ptr(),

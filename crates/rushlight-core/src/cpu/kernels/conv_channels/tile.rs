@@ -3,7 +3,6 @@
 // Registers of a tile are told apart by their index.
 #![allow(clippy::needless_range_loop)]
 
-use super::{Affine, load, store};
 use crate::cpu::isa::Isa;
 use crate::cpu::vector::{Real, Vector, VectorKernel};
 
@@ -20,40 +19,27 @@ pub(super) fn most_rows(isa: Isa) -> usize {
     if f32::registers(isa) == 32 { MOST_ROWS } else { MOST_ROWS_OF_FEW }
 }
 
-/// `C[rows, columns] (+)= A[rows, depth] · B[depth, columns]`.
-pub(super) struct Tile<'a> {
+/// `C[rows, vectors] (+)= A[rows, depth] · B[depth, vectors]`, all vectors whole.
+pub(super) struct Tile {
     pub(super) depth: usize,
     /// Rows at a distance of [`ROW`].
     pub(super) a: *const f32,
-    /// Rows of one or two whole vectors.
     pub(super) b: *const f32,
-    /// Where each row of C begins.
-    pub(super) c: &'a [*mut f32],
-    /// Columns that C has, the last vector perhaps in part.
-    pub(super) columns: usize,
+    pub(super) c: *mut f32,
+    /// Floats from row to row of C.
+    pub(super) c_stride: usize,
     /// Whether to add to what C holds.
     pub(super) accumulate: bool,
-    pub(super) finish: Option<Finish<'a>>,
-}
-
-/// What is done to the sums of a tile when they are complete.
-#[derive(Clone, Copy)]
-pub(super) struct Finish<'a> {
-    pub(super) after: &'a Affine,
-    /// The first output channel of the tile.
-    pub(super) channel: usize,
-    /// Where the rows begin that are added; none or as many as the tile has.
-    pub(super) added: &'a [*const f32],
 }
 
 /// Runs a tile of one or two vectors.
 ///
 /// # Safety
-/// All pointers must be good for the tile, which has at most [`most_rows`] rows, and the machine have `isa`.
-pub(super) unsafe fn run(isa: Isa, tile: &Tile, vectors: usize) {
+/// All pointers must be good for the tile, `rows` at most what [`most_rows`] says, and the machine have `isa`.
+pub(super) unsafe fn run(isa: Isa, tile: &Tile, rows: usize, vectors: usize) {
     macro_rules! choose {
         ($($rows:literal)*) => {
-            match (tile.c.len(), vectors) {
+            match (rows, vectors) {
                 $(
                     // SAFETY: the caller's promise.
                     ($rows, 1) => unsafe { f32::dispatch(isa, Shaped::<$rows, 1>(tile)) },
@@ -68,7 +54,7 @@ pub(super) unsafe fn run(isa: Isa, tile: &Tile, vectors: usize) {
 }
 
 /// A tile whose size the compiler knows.
-struct Shaped<'a, const ROWS: usize, const VECTORS: usize>(&'a Tile<'a>);
+struct Shaped<'a, const ROWS: usize, const VECTORS: usize>(&'a Tile);
 
 impl<const ROWS: usize, const VECTORS: usize> VectorKernel<f32> for Shaped<'_, ROWS, VECTORS> {
     #[inline(always)]
@@ -94,19 +80,12 @@ impl<const ROWS: usize, const VECTORS: usize> VectorKernel<f32> for Shaped<'_, R
                 }
                 b = b.add(VECTORS * V::LANES);
             }
+            // Nothing else is done to the sums here: they would not stay in registers.
             for row in 0..ROWS {
                 for vector in 0..VECTORS {
-                    let at = vector * V::LANES;
-                    let (c, count) = (tile.c.get_unchecked(row).add(at), tile.columns - at);
-                    let mut sum = sums[row][vector];
-                    if tile.accumulate {
-                        sum = load::<V>(c, count).add(sum);
-                    }
-                    if let Some(finish) = &tile.finish {
-                        let added = finish.added.get(row).map(|added| load::<V>(added.add(at), count));
-                        sum = finish.after.apply(sum, finish.channel + at, count, added);
-                    }
-                    store(sum, c, count);
+                    let c = tile.c.add(row * tile.c_stride + vector * V::LANES);
+                    let sum = sums[row][vector];
+                    if tile.accumulate { V::load(c).add(sum).store(c) } else { sum.store(c) }
                 }
             }
         }

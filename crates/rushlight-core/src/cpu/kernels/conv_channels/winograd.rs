@@ -114,10 +114,6 @@ impl Winograd<'_> {
             for panel in panels {
                 let vectors = panel.padded / lanes;
                 for place in 0..places {
-                    let mut rows = [std::ptr::null_mut(); tile::MOST_ROWS];
-                    for (number, row) in rows.iter_mut().enumerate().take(tiles.len()) {
-                        *row = sums.wrapping_add((place * tiles.len() + number) * panel.padded);
-                    }
                     for piece in 0..pieces {
                         let start = piece * DEPTH;
                         let b = panel.start * places * channels + (place * channels + start) * panel.padded;
@@ -125,13 +121,12 @@ impl Winograd<'_> {
                             depth: DEPTH.min(channels - start),
                             a: transformed.wrapping_add((piece * places + place) * tiles.len() * ROW),
                             b: self.packed.wrapping_add(b),
-                            c: &rows[..tiles.len()],
-                            columns: panel.padded,
+                            c: sums.wrapping_add(place * tiles.len() * panel.padded),
+                            c_stride: panel.padded,
                             accumulate: piece > 0,
-                            finish: None,
                         };
-                        // SAFETY: the caller's promise; sums have whole vectors.
-                        unsafe { tile::run(self.isa, &tile, vectors) };
+                        // SAFETY: the caller's promise; there is a row of sums for each tile and place.
+                        unsafe { tile::run(self.isa, &tile, tiles.len(), vectors) };
                     }
                 }
                 for (number, &tile) in tiles.iter().enumerate() {
@@ -168,18 +163,19 @@ impl VectorKernel<f32> for TransformInput<'_> {
     #[inline(always)]
     fn run<V: Vector<Item = f32>>(self) {
         match self.job.side {
-            2 => self.transform::<V, 4>(input_small::<V>),
-            _ => self.transform::<V, 6>(input_large::<V>),
+            2 => self.transform::<V, Small, 4, 2>(),
+            _ => self.transform::<V, Large, 6, 4>(),
         }
     }
 }
 
 impl TransformInput<'_> {
     #[inline(always)]
-    fn transform<V: Vector<Item = f32>, const PLACES: usize>(
-        &self,
-        side: impl Fn([V; PLACES]) -> [V; PLACES],
-    ) {
+    fn transform<V, S, const PLACES: usize, const SIDE: usize>(&self)
+    where
+        V: Vector<Item = f32>,
+        S: Sides<PLACES, SIDE>,
+    {
         let (conv, before) = (self.job.conv, &self.job.along.before);
         let [image, top, left] = self.tile;
         let mut pixels = [[std::ptr::null::<f32>(); PLACES]; PLACES];
@@ -205,14 +201,14 @@ impl TransformInput<'_> {
                             *item = before.apply(load::<V>(pixel.add(channel), count), channel, count, None);
                         }
                     }
-                    half[y] = side(items);
+                    half[y] = S::input(items);
                 }
                 for x in 0..PLACES {
                     let mut column = [V::splat(0.0); PLACES];
                     for (item, row) in column.iter_mut().zip(&half) {
                         *item = row[x];
                     }
-                    for (y, item) in side(column).into_iter().enumerate() {
+                    for (y, item) in S::input(column).into_iter().enumerate() {
                         item.store(self.to.add(start + (y * PLACES + x) * self.tiles * ROW));
                     }
                 }
@@ -234,18 +230,19 @@ impl VectorKernel<f32> for TransformSums<'_> {
     #[inline(always)]
     fn run<V: Vector<Item = f32>>(self) {
         match self.job.side {
-            2 => self.transform::<V, 4, 2>(output_small::<V>),
-            _ => self.transform::<V, 6, 4>(output_large::<V>),
+            2 => self.transform::<V, Small, 4, 2>(),
+            _ => self.transform::<V, Large, 6, 4>(),
         }
     }
 }
 
 impl TransformSums<'_> {
     #[inline(always)]
-    fn transform<V: Vector<Item = f32>, const PLACES: usize, const SIDE: usize>(
-        &self,
-        side: impl Fn([V; PLACES]) -> [V; SIDE],
-    ) {
+    fn transform<V, S, const PLACES: usize, const SIDE: usize>(&self)
+    where
+        V: Vector<Item = f32>,
+        S: Sides<PLACES, SIDE>,
+    {
         let (job, panel, [image, top, left]) = (self.job, self.panel, self.tile);
         let [height, width] = [SIDE.min(job.conv.out_height - top), SIDE.min(job.conv.out_width - left)];
         for column in (0..panel.padded).step_by(V::LANES) {
@@ -259,14 +256,14 @@ impl TransformSums<'_> {
                         let at = ((y * PLACES + x) * self.tiles + self.number) * panel.padded;
                         *item = V::load(self.sums.add(at + column));
                     }
-                    *half = side(row);
+                    *half = S::output(row);
                 }
                 for x in 0..width {
                     let mut items = [V::splat(0.0); PLACES];
                     for (item, row) in items.iter_mut().zip(&half) {
                         *item = row[x];
                     }
-                    for (y, item) in side(items).into_iter().enumerate().take(height) {
+                    for (y, item) in S::output(items).into_iter().enumerate().take(height) {
                         let added = job.along.added.as_ref().map(|images| {
                             load::<V>(images.pixel(image, top + y, left + x).add(channel), count)
                         });
@@ -279,51 +276,72 @@ impl TransformSums<'_> {
     }
 }
 
-/// A side of a tile of four places.
-#[inline(always)]
-fn input_small<V: Vector<Item = f32>>([a, b, c, d]: [V; 4]) -> [V; 4] {
-    // SAFETY: called within `Real::dispatch` only, as those below.
-    unsafe { [a.subtract(c), b.add(c), c.subtract(b), b.subtract(d)] }
+/// The transforms of a side of a tile.
+trait Sides<const PLACES: usize, const SIDE: usize> {
+    /// Of the input.
+    ///
+    /// # Safety
+    /// As all of [`Vector`].
+    unsafe fn input<V: Vector<Item = f32>>(items: [V; PLACES]) -> [V; PLACES];
+
+    /// Output pixels from sums.
+    ///
+    /// # Safety
+    /// As all of [`Vector`].
+    unsafe fn output<V: Vector<Item = f32>>(sums: [V; PLACES]) -> [V; SIDE];
 }
 
-/// A side of a tile of six places.
-#[inline(always)]
-fn input_large<V: Vector<Item = f32>>([a, b, c, d, e, f]: [V; 6]) -> [V; 6] {
-    // SAFETY: as above.
-    unsafe {
-        let (four, minus_four, minus_five) = (V::splat(4.0), V::splat(-4.0), V::splat(-5.0));
-        let (even, odd) = (e.multiply_add(c, minus_four), d.multiply_add(b, minus_four));
-        let (near, far) = (e.subtract(c), d.subtract(b));
-        let far = far.add(far);
-        [
-            e.multiply_add(c, minus_five).multiply_add(a, four),
-            even.add(odd),
-            even.subtract(odd),
-            near.add(far),
-            near.subtract(far),
-            f.multiply_add(d, minus_five).multiply_add(b, four),
-        ]
+/// Tiles of 2×2 pixels.
+struct Small;
+
+impl Sides<4, 2> for Small {
+    #[inline(always)]
+    unsafe fn input<V: Vector<Item = f32>>([a, b, c, d]: [V; 4]) -> [V; 4] {
+        // SAFETY: the caller's promise.
+        unsafe { [a.subtract(c), b.add(c), c.subtract(b), b.subtract(d)] }
+    }
+
+    #[inline(always)]
+    unsafe fn output<V: Vector<Item = f32>>([a, b, c, d]: [V; 4]) -> [V; 2] {
+        // SAFETY: the caller's promise.
+        unsafe { [a.add(b).add(c), b.subtract(c).subtract(d)] }
     }
 }
 
-/// Two pixels from the sums of four places.
-#[inline(always)]
-fn output_small<V: Vector<Item = f32>>([a, b, c, d]: [V; 4]) -> [V; 2] {
-    // SAFETY: as above.
-    unsafe { [a.add(b).add(c), b.subtract(c).subtract(d)] }
-}
+/// Tiles of 4×4 pixels.
+struct Large;
 
-/// Four pixels from the sums of six places.
-#[inline(always)]
-fn output_large<V: Vector<Item = f32>>([a, b, c, d, e, f]: [V; 6]) -> [V; 4] {
-    // SAFETY: as above.
-    unsafe {
-        let (near, far) = ((b.add(c), b.subtract(c)), (d.add(e), d.subtract(e)));
-        [
-            a.add(near.0).add(far.0),
-            near.1.multiply_add(far.1, V::splat(2.0)),
-            near.0.multiply_add(far.0, V::splat(4.0)),
-            near.1.multiply_add(far.1, V::splat(8.0)).add(f),
-        ]
+impl Sides<6, 4> for Large {
+    #[inline(always)]
+    unsafe fn input<V: Vector<Item = f32>>([a, b, c, d, e, f]: [V; 6]) -> [V; 6] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (four, minus_four, minus_five) = (V::splat(4.0), V::splat(-4.0), V::splat(-5.0));
+            let (even, odd) = (e.multiply_add(c, minus_four), d.multiply_add(b, minus_four));
+            let (near, far) = (e.subtract(c), d.subtract(b));
+            let far = far.add(far);
+            [
+                e.multiply_add(c, minus_five).multiply_add(a, four),
+                even.add(odd),
+                even.subtract(odd),
+                near.add(far),
+                near.subtract(far),
+                f.multiply_add(d, minus_five).multiply_add(b, four),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn output<V: Vector<Item = f32>>([a, b, c, d, e, f]: [V; 6]) -> [V; 4] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (near, far) = ((b.add(c), b.subtract(c)), (d.add(e), d.subtract(e)));
+            [
+                a.add(near.0).add(far.0),
+                near.1.multiply_add(far.1, V::splat(2.0)),
+                near.0.multiply_add(far.0, V::splat(4.0)),
+                near.1.multiply_add(far.1, V::splat(8.0)).add(f),
+            ]
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::cpu::threads::parallel_for;
 use crate::cpu::vector::{Real, Vector, VectorKernel};
 use crate::ops::pooling::{Pooling, Window};
 use crate::tensor::{DType, Element};
-use rows::{add, add_at, greatest, pick};
+use rows::{add, add_at, greatest, pick, raise};
 use std::ops::Range;
 
 /// Channels that make a task, if there are more.
@@ -175,6 +175,9 @@ impl Plan {
 
     fn run<T: Number>(&self, first: &[T], second: &[T], output: &mut [T]) {
         let ranges = self.channels.div_ceil(TASK_CHANNELS);
+        // Windows that only read can be shared by rows as well.
+        let [depth, height] = [self.axes[0].windows, self.axes[1].windows];
+        let rows = if self.job.spreads() { 1 } else { depth * height };
         let places = self.axes.iter().map(|axis| axis.places).product::<usize>() * self.channels;
         let windows = self.axes.iter().map(|axis| axis.windows).product::<usize>() * self.channels;
         let (first_image, second_image, output_image) = match self.job {
@@ -184,14 +187,15 @@ impl Plan {
             Job::MaxSelect => (places, places, windows),
         };
         let output = Target(output.as_mut_ptr());
-        parallel_for(self.batch * ranges, |task| {
-            let (image, range) = (task / ranges, task % ranges);
+        parallel_for(self.batch * rows * ranges, |task| {
+            let (image, row, range) = (task / ranges / rows, task / ranges % rows, task % ranges);
             let part = Part {
                 plan: self,
                 first: &first[image * first_image..][..first_image],
                 second: &second[image * second_image..][..second_image],
                 output: output.at(image * output_image),
                 channels: range * TASK_CHANNELS..self.channels.min((range + 1) * TASK_CHANNELS),
+                rows: if rows == 1 { 0..depth * height } else { row..row + 1 },
             };
             // SAFETY: the isa is one of this machine.
             unsafe { f32::dispatch(self.isa, part) };
@@ -206,6 +210,8 @@ struct Part<'a, T> {
     second: &'a [T],
     output: *mut T,
     channels: Range<usize>,
+    /// Rows of windows.
+    rows: Range<usize>,
 }
 
 // The register type plays no role: plain loops are compiled for each instruction set.
@@ -253,14 +259,11 @@ impl<T: Number> Part<'_, T> {
     #[inline(always)]
     fn each_window(&self, best: &mut [T], best_places: &mut [u32]) {
         let [z_axis, y_axis, x_axis] = &self.plan.axes;
-        let mut number = 0;
-        for z in 0..z_axis.windows {
-            for y in 0..y_axis.windows {
-                for x in 0..x_axis.windows {
-                    let ranges = [z_axis.window(z), y_axis.window(y), x_axis.window(x)];
-                    self.window(number, ranges, best, best_places);
-                    number += 1;
-                }
+        for row in self.rows.clone() {
+            let (z, y) = (row / y_axis.windows, row % y_axis.windows);
+            for x in 0..x_axis.windows {
+                let ranges = [z_axis.window(z), y_axis.window(y), x_axis.window(x)];
+                self.window(row * x_axis.windows + x, ranges, best, best_places);
             }
         }
     }
@@ -290,7 +293,8 @@ impl<T: Number> Part<'_, T> {
                             best.copy_from_slice(self.row(self.first, place));
                             best_places.fill(place as u32);
                         }
-                        Job::Max | Job::MaxGradient | Job::MaxSelect => {
+                        Job::Max => raise(best, self.row(self.first, place)),
+                        Job::MaxGradient | Job::MaxSelect => {
                             greatest(best, best_places, self.row(self.first, place), place as u32);
                         }
                     }

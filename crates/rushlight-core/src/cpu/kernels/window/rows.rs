@@ -10,6 +10,15 @@ pub(super) fn add<T: Number>(sums: &mut [T], values: &[T]) {
     }
 }
 
+/// Keeps the greatest value so far. NaN is greater than everything.
+#[inline(always)]
+pub(super) fn raise<T: Number>(best: &mut [T], values: &[T]) {
+    for (best, &value) in best.iter_mut().zip(values) {
+        let is_greater = (value > *best) | value.is_nan();
+        *best = if is_greater { value } else { *best };
+    }
+}
+
 /// Keeps the greatest value so far, the first of equal ones, and its place. NaN is greater than everything.
 #[inline(always)]
 pub(super) fn greatest<T: Number>(best: &mut [T], best_places: &mut [u32], values: &[T], place: u32) {

@@ -1,0 +1,260 @@
+//! Which convolutions run with channels in the lanes, and what they take along: a normalization and an activation on the way
+//! in; on the way out a normalization or bias, a shortcut's sum and an activation.
+//!
+//! What a convolution takes along is a fused loop of its own in the graph, and has no step then. A convolution that takes
+//! along what follows it is computed where that stands.
+
+use crate::cpu::kernels::conv_channels::ChannelsConv;
+use crate::cpu::lower::layout::lanes_convolution;
+use crate::graph::{Fused, Graph, Kind, Node, Operand, ValueId};
+use crate::ops::Op;
+use crate::ops::elementwise::Binary;
+use crate::tensor::{DType, Dims};
+use std::collections::HashMap;
+
+/// Parts of a concatenation with fewer channels than this are copied: computed in place, their rows would be too short.
+const LEAST_CHANNELS_OF_PART: usize = 16;
+
+/// `max(x · scale + shift + added, floor)`, where each part may be missing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Terms {
+    /// One number a channel.
+    pub(super) scale: Option<ValueId>,
+    pub(super) shift: Option<ValueId>,
+    /// Of the same shape as `x`.
+    pub(super) added: Option<ValueId>,
+    pub(super) floor: Option<f32>,
+}
+
+/// A convolution with what it takes along.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    pub(super) sizes: ChannelsConv,
+    pub(super) input: ValueId,
+    pub(super) kernel: ValueId,
+    pub(super) before: Terms,
+    pub(super) after: Terms,
+    /// What it computes in the end.
+    pub(super) output: ValueId,
+}
+
+impl Planned {
+    /// All values that it reads.
+    fn reads(&self) -> impl Iterator<Item = ValueId> + '_ {
+        let of = |terms: &Terms| [terms.scale, terms.shift, terms.added];
+        [self.input, self.kernel]
+            .into_iter()
+            .chain(of(&self.before).into_iter().chain(of(&self.after)).flatten())
+    }
+}
+
+/// The convolutions of a graph that run with channels in lanes.
+pub(super) struct Channels {
+    /// By the node where they are computed.
+    planned: HashMap<usize, Planned>,
+    /// By node: whether it is part of a convolution elsewhere.
+    taken: Vec<bool>,
+}
+
+impl Channels {
+    pub(super) fn choose(graph: &Graph) -> Channels {
+        let uses = graph.use_counts();
+        let once = |id: ValueId| uses[id.node as usize][id.output as usize] == 1;
+        let readers = only_readers(graph);
+        let mut channels = Channels { planned: HashMap::new(), taken: vec![false; graph.nodes.len()] };
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let Some(sizes) = channels_convolution(graph, node) else { continue };
+            let output = ValueId { node: index as u32, output: 0 };
+            let mut planned = Planned {
+                sizes,
+                input: node.inputs[0],
+                kernel: node.inputs[1],
+                before: Terms::default(),
+                after: Terms::default(),
+                output,
+            };
+            let before = planned.input.node as usize;
+            if once(planned.input)
+                && !channels.taken[before]
+                && let Some((x, terms)) = Terms::of(graph, before, None)
+            {
+                (planned.input, planned.before) = (x, terms);
+                channels.taken[before] = true;
+            }
+            let mut place = index;
+            if once(output)
+                && let Some(&after) = readers.get(&output)
+                && let Some((_, terms)) = Terms::of(graph, after, Some(output))
+            {
+                planned.after = terms;
+                planned.output = ValueId { node: after as u32, output: 0 };
+                channels.taken[index] = true;
+                channels.taken[after] = true;
+                place = after;
+            }
+            channels.planned.insert(place, planned);
+        }
+        channels
+    }
+
+    /// The convolution that is computed at a node.
+    pub(super) fn at(&self, node: usize) -> Option<&Planned> {
+        self.planned.get(&node)
+    }
+
+    /// Whether a node is part of a convolution that is computed elsewhere.
+    pub(super) fn is_taken(&self, node: usize) -> bool {
+        self.taken[node] && !self.planned.contains_key(&node)
+    }
+
+    /// What convolutions take along is read where they are computed.
+    pub(super) fn extend_lives(&self, last_use: &mut HashMap<ValueId, usize>) {
+        for (&node, planned) in &self.planned {
+            for id in planned.reads() {
+                let last = last_use.entry(id).or_insert(node);
+                *last = (*last).max(node);
+            }
+        }
+    }
+}
+
+/// The sizes of a convolution that runs with channels in lanes.
+fn channels_convolution(graph: &Graph, node: &Node) -> Option<ChannelsConv> {
+    let Kind::Op(Op::Convolution(conv)) = &node.kind else { return None };
+    if node.outputs[0].dtype != DType::F32 || lanes_convolution(graph, node).is_some() {
+        return None;
+    }
+    ChannelsConv::new(conv, &graph.spec(node.inputs[0]).dims, &graph.spec(node.inputs[1]).dims)
+}
+
+/// For each value that a single node reads, once, that node.
+fn only_readers(graph: &Graph) -> HashMap<ValueId, usize> {
+    let mut readers = HashMap::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        for &input in &node.inputs {
+            readers.insert(input, index);
+        }
+    }
+    readers
+}
+
+impl Terms {
+    /// The fused loop at a node as terms of `x`, or of the only value of its shape that it reads.
+    fn of(graph: &Graph, index: usize, x: Option<ValueId>) -> Option<(ValueId, Terms)> {
+        let node = &graph.nodes[index];
+        let Kind::Fused(fused) = &node.kind else { return None };
+        let [result] = fused.results[..] else { return None };
+        let dims = &node.outputs[0].dims;
+        let whole = |id: &ValueId| graph.spec(*id).dims == *dims && graph.spec(*id).dtype == DType::F32;
+        let candidates: Vec<ValueId> = node.inputs.iter().copied().filter(whole).collect();
+        let x = match (x, &candidates[..]) {
+            (Some(x), _) => x,
+            (None, &[only]) => only,
+            _ => return None,
+        };
+        let chain = Chain { graph, node, fused, dims, x };
+        let mut terms = Terms::default();
+        // The numbers of the body that give `x` with all terms so far; the last one must be the result.
+        let mut running: Option<usize> = None;
+        for (number, step) in fused.body.iter().enumerate() {
+            if matches!(step.op, Op::Broadcast(_)) {
+                continue;
+            }
+            let Op::Binary(op) = step.op else { return None };
+            let is_running = |operand: &Operand| match (*operand, running) {
+                (Operand::Body(number), Some(running)) => number == running,
+                (Operand::Input(input), None) => node.inputs[input] == x,
+                _ => false,
+            };
+            let other = match (is_running(&step.inputs[0]), is_running(&step.inputs[1])) {
+                (true, false) => chain.operand(step.inputs[1])?,
+                (false, true) => chain.operand(step.inputs[0])?,
+                _ => return None,
+            };
+            terms.put(op, other)?;
+            running = Some(number);
+        }
+        (running == Some(result)).then_some((x, terms))
+    }
+
+    /// Puts one more term behind those so far, if there is a place for it.
+    fn put(&mut self, op: Binary, other: Other) -> Option<()> {
+        match (op, other) {
+            (Binary::Mul, Other::Channels(id)) if *self == Terms::default() => self.scale = Some(id),
+            (Binary::Add, Other::Channels(id))
+                if self.shift.is_none() && self.added.is_none() && self.floor.is_none() =>
+            {
+                self.shift = Some(id);
+            }
+            (Binary::Add, Other::Whole(id)) if self.added.is_none() && self.floor.is_none() => {
+                self.added = Some(id)
+            }
+            (Binary::Max, Other::Number(floor)) if self.floor.is_none() => self.floor = Some(floor),
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// What an element is combined with.
+enum Other {
+    Number(f32),
+    /// One number a channel.
+    Channels(ValueId),
+    /// An element of the same place.
+    Whole(ValueId),
+}
+
+/// A fused loop that is read as a chain of ops.
+struct Chain<'a> {
+    graph: &'a Graph,
+    node: &'a Node,
+    fused: &'a Fused,
+    dims: &'a Dims,
+    x: ValueId,
+}
+
+impl Chain<'_> {
+    fn operand(&self, operand: Operand) -> Option<Other> {
+        let input = match operand {
+            Operand::Input(input) => input,
+            Operand::Body(number) => match (&self.fused.body[number].op, self.fused.body[number].inputs[0]) {
+                (Op::Broadcast(_), Operand::Input(input)) => input,
+                _ => return None,
+            },
+        };
+        let id = self.node.inputs[input];
+        let spec = self.graph.spec(id);
+        if spec.dtype != DType::F32 {
+            return None;
+        }
+        let channels = *self.dims.last()?;
+        if let Kind::Constant(constant) = &self.graph.node(id).kind
+            && let Some(number) = constant.as_f64()
+        {
+            return Some(Other::Number(number as f32));
+        }
+        if spec.dims == *self.dims {
+            return (id != self.x).then_some(Other::Whole(id));
+        }
+        let (last, others) = spec.dims.split_last()?;
+        (*last == channels && others.iter().all(|&dim| dim == 1)).then_some(Other::Channels(id))
+    }
+}
+
+/// Whether a value is computed by a step that can write some of the channels of wider images.
+pub(super) fn may_be_part(graph: &Graph, channels: &Channels, id: ValueId) -> bool {
+    let node = graph.node(id);
+    if is_concatenation_of_channels(graph, id) {
+        return true;
+    }
+    let index = id.node as usize;
+    let writes =
+        matches!(node.kind, Kind::Fused(_)) && !channels.is_taken(index) || channels.at(index).is_some();
+    writes && graph.spec(id).dims.last() >= Some(&LEAST_CHANNELS_OF_PART)
+}
+
+/// Whether a value is image batches side by side along their channels.
+pub(super) fn is_concatenation_of_channels(graph: &Graph, id: ValueId) -> bool {
+    matches!(graph.node(id).kind, Kind::Op(Op::Concat(3))) && graph.spec(id).rank() == 4
+}
