@@ -8,10 +8,14 @@ use crate::cpu::threads::{parallel_for, thread_count};
 use crate::cpu::vector::{Real, Vector, VectorKernel};
 use std::ops::Range;
 
-/// The most tiles of rows that a task gathers at once, so that they share what is read of the kernel.
+/// The most tiles of rows that are gathered at once, so that they share what is read of the kernel.
 const MOST_TILES: usize = 4;
+/// The most such blocks that a task computes one after the other.
+const MOST_BLOCKS: usize = 8;
 /// Tasks that are enough to keep all threads equally busy.
 const ENOUGH_TASKS: usize = 12;
+/// So few tiles are gathered by each thread, which then reads only its part of the kernel: reading it takes longest.
+const FEW_TILES: usize = 4;
 
 pub(super) struct Rows<'a> {
     pub(super) isa: Isa,
@@ -31,30 +35,39 @@ pub(super) unsafe fn run(job: &Rows) {
     let positions = job.conv.positions();
     let panels = panels(job.isa, job.conv.out_channels);
     let tiles = positions.div_ceil(tile::most_rows(job.isa));
-    let block = (tiles / ENOUGH_TASKS).clamp(1, MOST_TILES);
-    let blocks = tiles.div_ceil(block);
-    // Few blocks share the panels too, at the cost of gathering their rows several times.
-    let groups = (2 * thread_count() / blocks).clamp(1, panels.len().max(1));
-    parallel_for(blocks * groups, |task| {
-        let (number, group) = (task / groups, task % groups);
+    let few = tiles <= FEW_TILES;
+    let groups = if few { thread_count().clamp(1, panels.len().max(1)) } else { 1 };
+    let block = if few { MOST_TILES } else { (tiles / ENOUGH_TASKS).clamp(1, MOST_TILES) };
+    let blocks = (tiles / block / ENOUGH_TASKS).clamp(1, MOST_BLOCKS);
+    let parts = tiles.div_ceil(block * blocks);
+    parallel_for(parts * groups, |task| {
+        let (part, group) = (task / groups, task % groups);
         let panels = &panels[panels.len() * group / groups..panels.len() * (group + 1) / groups];
-        let range = number * block..tiles.min((number + 1) * block);
-        let bounds: Vec<usize> = (range.start..=range.end).map(|tile| positions * tile / tiles).collect();
-        // SAFETY: the caller's promise; tasks write to different pixels or channels.
-        unsafe { job.block(&bounds, panels) };
+        let end = tiles.min((part + 1) * block * blocks);
+        let bounds = |start: usize| -> Vec<usize> {
+            (start..=end.min(start + block)).map(|tile| positions * tile / tiles).collect()
+        };
+        for start in (part * block * blocks..end).step_by(block) {
+            let next = if start + block < end { bounds(start + block) } else { Vec::new() };
+            // SAFETY: the caller's promise; tasks write to different pixels or channels.
+            unsafe { job.block(&bounds(start), &next, panels) };
+        }
     });
 }
 
 impl Rows<'_> {
-    /// Computes some panels of the pixels between the first and the last of these bounds of tiles.
+    /// Computes some panels of the pixels between the first and the last of these bounds of tiles; those between the
+    /// `next` bounds are fetched meanwhile.
     ///
     /// # Safety
     /// As [`super::forward`].
-    unsafe fn block(&self, bounds: &[usize], panels: &[Panel]) {
+    unsafe fn block(&self, bounds: &[usize], next: &[usize], panels: &[Panel]) {
         let conv = self.conv;
         let depth = conv.depth();
         let positions = bounds[0]..bounds[bounds.len() - 1];
         let places: Vec<[usize; 3]> = positions.clone().map(|position| self.place(position)).collect();
+        let next = next.first().map_or(0..0, |&first| first..next[next.len() - 1]);
+        let runs = (panels.len() * (bounds.len() - 1)).max(1);
         let mut sums = Sums([0.0; tile::MOST_ROWS * 32]);
         with_scratch::<f32, _>(positions.len() * ROW, |gathered| {
             for start in (0..depth).step_by(DEPTH) {
@@ -69,6 +82,12 @@ impl Rows<'_> {
                 };
                 // SAFETY: the scratch memory has a row for each place; the caller's promise.
                 unsafe { f32::dispatch(self.isa, gather) };
+                // What is read next: a piece of the same pixels or the first one of others.
+                let ahead: Vec<*const f32> = match piece.end < depth {
+                    true => places.iter().map(|&place| self.first_read(place, piece.end)).collect(),
+                    false => next.clone().map(|position| self.first_read(self.place(position), 0)).collect(),
+                };
+                let mut ahead = ahead.chunks(ahead.len().div_ceil(runs).max(1));
                 for panel in panels {
                     let vectors = panel.padded / f32::lanes(self.isa);
                     for bound in bounds.windows(2) {
@@ -80,6 +99,8 @@ impl Rows<'_> {
                             c: sums.0.as_mut_ptr(),
                             c_stride: panel.padded,
                             accumulate: false,
+                            is_first: first == 0,
+                            ahead: ahead.next().unwrap_or_default(),
                         };
                         let finish = Finish {
                             job: self,
@@ -98,6 +119,16 @@ impl Rows<'_> {
                 }
             }
         });
+    }
+
+    /// Where the items from `start` on of an output pixel's row lie, if all their taps are inside.
+    fn first_read(&self, [image, y, x]: [usize; 3], start: usize) -> *const f32 {
+        let conv = self.conv;
+        let (tap, channel) = (start / conv.in_channels, start % conv.in_channels);
+        let row = y * conv.strides[0] + tap / conv.kernel[1] * conv.dilations[0];
+        let column = x * conv.strides[1] + tap % conv.kernel[1] * conv.dilations[1];
+        let (row, column) = (row.saturating_sub(conv.padding[0]), column.saturating_sub(conv.padding[1]));
+        self.input.pixel(image, row, column).wrapping_add(channel)
     }
 
     /// Image, row and column of an output pixel.

@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::cpu::isa::Isa;
-use crate::cpu::vector::{Real, Vector, VectorKernel};
+use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch, prefetch_far};
 
 /// The most rows of a tile with 32 vector registers, and with fewer.
 pub(super) const MOST_ROWS: usize = 14;
@@ -19,8 +19,13 @@ pub(super) fn most_rows(isa: Isa) -> usize {
     if f32::registers(isa) == 32 { MOST_ROWS } else { MOST_ROWS_OF_FEW }
 }
 
+/// Steps along the depth between fetches of what comes later: a cache line of floats.
+const STRETCH: usize = 16;
+/// How many steps ahead the packed kernel is fetched: the machine's own fetching ends with each page.
+const STEPS_AHEAD: usize = 32;
+
 /// `C[rows, vectors] (+)= A[rows, depth] · B[depth, vectors]`, all vectors whole.
-pub(super) struct Tile {
+pub(super) struct Tile<'a> {
     pub(super) depth: usize,
     /// Rows at a distance of [`ROW`].
     pub(super) a: *const f32,
@@ -30,6 +35,10 @@ pub(super) struct Tile {
     pub(super) c_stride: usize,
     /// Whether to add to what C holds.
     pub(super) accumulate: bool,
+    /// Whether this is the first of several tiles to read these rows of B: they are fetched ahead of their use.
+    pub(super) is_first: bool,
+    /// Rows that the next tiles will read: while this one is multiplied they are brought near, as many floats of each.
+    pub(super) ahead: &'a [*const f32],
 }
 
 /// Runs a tile of one or two vectors.
@@ -54,7 +63,7 @@ pub(super) unsafe fn run(isa: Isa, tile: &Tile, rows: usize, vectors: usize) {
 }
 
 /// A tile whose size the compiler knows.
-struct Shaped<'a, const ROWS: usize, const VECTORS: usize>(&'a Tile);
+struct Shaped<'a, const ROWS: usize, const VECTORS: usize>(&'a Tile<'a>);
 
 impl<const ROWS: usize, const VECTORS: usize> VectorKernel<f32> for Shaped<'_, ROWS, VECTORS> {
     #[inline(always)]
@@ -67,18 +76,28 @@ impl<const ROWS: usize, const VECTORS: usize> VectorKernel<f32> for Shaped<'_, R
         // SAFETY: `run` asked for good pointers and the right machine.
         unsafe {
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-            for k in 0..tile.depth {
-                let mut right = [V::splat(0.0); VECTORS];
-                for vector in 0..VECTORS {
-                    right[vector] = V::load(b.add(vector * V::LANES));
+            for start in (0..tile.depth).step_by(STRETCH) {
+                for row in tile.ahead {
+                    prefetch_far(row.wrapping_add(start));
                 }
-                for row in 0..ROWS {
-                    let left = V::splat(*a.add(k + row * ROW));
-                    for vector in 0..VECTORS {
-                        sums[row][vector] = sums[row][vector].multiply_add(left, right[vector]);
+                if tile.is_first {
+                    for line in (0..STRETCH * VECTORS * V::LANES).step_by(STRETCH) {
+                        prefetch(b.wrapping_add(STEPS_AHEAD * VECTORS * V::LANES + line));
                     }
                 }
-                b = b.add(VECTORS * V::LANES);
+                for k in start..tile.depth.min(start + STRETCH) {
+                    let mut right = [V::splat(0.0); VECTORS];
+                    for vector in 0..VECTORS {
+                        right[vector] = V::load(b.add(vector * V::LANES));
+                    }
+                    for row in 0..ROWS {
+                        let left = V::splat(*a.add(k + row * ROW));
+                        for vector in 0..VECTORS {
+                            sums[row][vector] = sums[row][vector].multiply_add(left, right[vector]);
+                        }
+                    }
+                    b = b.add(VECTORS * V::LANES);
+                }
             }
             // Nothing else is done to the sums here: they would not stay in registers.
             for row in 0..ROWS {

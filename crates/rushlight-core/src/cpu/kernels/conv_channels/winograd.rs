@@ -17,7 +17,7 @@ pub(super) const MOST_PLACES: usize = 6;
 /// The least channels for which transforms are worth their time.
 const LEAST_CHANNELS: usize = 16;
 /// Reading a transformed kernel takes as long as multiplying it with so many tiles.
-const TILES_PER_READ: usize = 12;
+const TILES_PER_READ: usize = 26;
 
 /// The side of the tiles that suit a convolution best, if any do.
 pub(super) fn best_side(conv: &ChannelsConv) -> Option<usize> {
@@ -124,6 +124,8 @@ impl Winograd<'_> {
                             c: sums.wrapping_add(place * tiles.len() * panel.padded),
                             c_stride: panel.padded,
                             accumulate: piece > 0,
+                            is_first: true,
+                            ahead: &[],
                         };
                         // SAFETY: the caller's promise; there is a row of sums for each tile and place.
                         unsafe { tile::run(self.isa, &tile, tiles.len(), vectors) };
