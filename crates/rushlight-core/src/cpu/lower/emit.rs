@@ -294,9 +294,9 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Whether any part of a concatenation is computed straight into its place.
+    /// Whether a concatenation has a place already because some part was computed there, or gets one inside another one.
     fn is_computed_in_parts(&self, id: ValueId) -> bool {
-        self.places.contains_key(&id)
+        self.places.contains_key(&id) || self.part_of.contains_key(&id)
     }
 
     /// Copies only those parts that could not be computed into their place.
