@@ -1,10 +1,14 @@
 //! Rewrites of graphs; [`all`] lists them by name, in the order in which they run.
 
+mod affine;
+mod ask;
+mod concat;
 mod control;
 mod cse;
 mod dce;
 mod fold;
 mod fuse;
+mod pointwise;
 mod simplify;
 
 #[cfg(test)]
@@ -23,11 +27,15 @@ const BODIES: &str = "bodies of loops and branches";
 const FUSION: &str = "fuse elementwise ops";
 
 /// Every pass, in order.
-pub(crate) fn all() -> [Pass; 8] {
+pub(crate) fn all() -> [Pass; 12] {
     [
         Pass { name: CONTROL, run: control::run },
         Pass { name: "fold constants", run: fold::run },
         Pass { name: "simplify", run: simplify::run },
+        Pass { name: "pool before pointwise convolutions", run: pointwise::run },
+        Pass { name: "reductions of concatenations", run: concat::run },
+        Pass { name: "common subexpressions", run: cse::run },
+        Pass { name: "delay affine terms of sums", run: affine::run },
         Pass { name: "common subexpressions", run: cse::run },
         Pass { name: "dead code", run: dce::run },
         Pass { name: FUSION, run: fuse::run },

@@ -1,11 +1,11 @@
 //! Algebra on single ops: views of views become one view, neutral operands disappear, broadcasts move outwards.
 
-use crate::graph::{Constant, Graph, Kind, Node, Origin, Rewriter, ValueId};
+use crate::graph::{Graph, Node, Kind, Origin, Rewriter, ValueId};
 use crate::ops::Op;
 use crate::ops::elementwise::{Binary, Unary};
 use crate::ops::reduce::{Reduce, Reduction};
-use crate::tensor::{Dims, Spec, Value};
-use smallvec::{SmallVec, smallvec};
+use crate::tensor::{Dims, Spec};
+use smallvec::SmallVec;
 
 pub(super) fn run(graph: &Graph) -> Graph {
     let mut rewriter = Rewriter::new(graph);
@@ -41,6 +41,13 @@ fn simplify(rewriter: &mut Rewriter, op: &Op, inputs: &[ValueId], node: &Node) -
         },
         Op::Broadcast(dims) => match rewriter.op_of(inputs[0])? {
             (Op::Broadcast(_), from) => Some(rewriter.op(Op::Broadcast(dims.clone()), &[from[0]], origin)),
+            // Axes of size one in front are what broadcasting adds.
+            (Op::Reshape(reshaped), from) => {
+                let plain = rewriter.spec(from[0]).dims.clone();
+                let added = reshaped.len().checked_sub(plain.len())?;
+                let only_added = reshaped[..added].iter().all(|&dim| dim == 1) && reshaped[added..] == plain[..];
+                only_added.then(|| rewriter.op(Op::Broadcast(dims.clone()), &[from[0]], origin))
+            }
             _ => None,
         },
         Op::Transpose(outer) if outer.iter().copied().eq(0..outer.len()) => Some(inputs[0]),
@@ -124,47 +131,4 @@ fn widen_later(
     }
     let small = rewriter.op(op.clone(), &narrow, origin);
     Some(rewriter.op(Op::Broadcast(output.dims.clone()), &[small], origin))
-}
-
-impl Rewriter<'_> {
-    fn spec(&self, id: ValueId) -> &Spec {
-        &self.nodes[id.node as usize].outputs[id.output as usize]
-    }
-
-    /// The op that makes a value, with its inputs.
-    fn op_of(&self, id: ValueId) -> Option<(Op, SmallVec<[ValueId; 3]>)> {
-        let node = &self.nodes[id.node as usize];
-        match &node.kind {
-            Kind::Op(op) if node.outputs.len() == 1 => Some((op.clone(), node.inputs.clone())),
-            _ => None,
-        }
-    }
-
-    /// The number that all elements of a value are known to be.
-    fn repeated_scalar(&self, id: ValueId) -> Option<f64> {
-        let node = &self.nodes[id.node as usize];
-        match &node.kind {
-            Kind::Constant(constant) => constant.as_f64(),
-            Kind::Op(Op::Broadcast(_)) => match &self.nodes[node.inputs[0].node as usize].kind {
-                Kind::Constant(constant) => constant.as_f64(),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// A constant number repeated to a shape.
-    fn scalar(&mut self, number: f64, like: &Spec, origin: &Origin) -> ValueId {
-        let value = Value::scalar(number, like.dtype);
-        let scalar = self.push(Node {
-            outputs: smallvec![value.spec.clone()],
-            kind: Kind::Constant(Constant(value)),
-            inputs: SmallVec::new(),
-            origin: origin.clone(),
-        });
-        match like.rank() {
-            0 => scalar,
-            _ => self.op(Op::Broadcast(like.dims.clone()), &[scalar], origin),
-        }
-    }
 }

@@ -20,7 +20,7 @@ fn grow(numbers: &mut Numbers, pool: &[Tensor]) -> Tensor {
     let channels = x.dims::<4>().unwrap()[3];
     let same = pool.iter().filter(|y| y.shape().unwrap() == x.shape().unwrap()).cloned().collect::<Vec<_>>();
     let y = same[numbers.below(same.len())].clone();
-    match numbers.below(14) {
+    match numbers.below(17) {
         0 => &x + &y,
         1 => &x * &y,
         2 => (&x - x.mean([0, 1, 2])) * (x.variance([0, 1, 2]) + 0.1).rsqrt(),
@@ -37,7 +37,20 @@ fn grow(numbers: &mut Numbers, pool: &[Tensor]) -> Tensor {
         9 => x.max_pool2d(&PoolOptions::new(3).strides(1).padding(Padding::Same)),
         10 => &x - x.max_keepdims(-1),
         11 => x.transpose([0, 2, 1, 3]),
-        12 => &x * x.mean_keepdims([1, 2]).sigmoid() + 1.0,
+        12 => {
+            let kernel = random_values(numbers, &[1, 1, channels, 3]);
+            x.conv2d(&kernel, &ConvOptions::new()).average_pool2d(&PoolOptions::new(2).padding(Padding::Same))
+        }
+        13 => {
+            // A sum with affine terms of which parts are needed, as in the gradient of a dense block.
+            let both = concat(&[&x, &y], -1);
+            let (u, v) = (both.square().mean([0, 1, 2]), both.mean([0, 1, 2]));
+            let sum = both.sigmoid() + &both * &u + &v;
+            let part = sum.slice_axis(3, 0, channels) + &x * u.slice_axis(0, 0, channels).tanh();
+            concat(&[&part, &sum.slice_axis(3, channels, 2 * channels).relu()], -1)
+        }
+        14 => concat(&[&x, &y, &x], -1).square().max([0, 1, 2]).slice_axis(0, 1, channels + 1) + &x,
+        15 => &x * x.mean_keepdims([1, 2]).sigmoid() + 1.0,
         _ => -(-(&x + 0.0) * 1.0),
     }
 }
