@@ -442,11 +442,12 @@ impl<'a> Emitter<'a> {
 
     fn temporary(&mut self, spec: &Spec, lanes: bool) -> Place {
         let storage = Storage::Temporary(self.temporaries.len());
-        self.temporaries.push(spec.bytes());
-        match lanes {
+        let place = match lanes {
             true => Place::lanes(storage, spec.dtype, &spec.dims),
             false => Place::contiguous(storage, spec.dtype, &spec.dims),
-        }
+        };
+        self.temporaries.push(place.bytes());
+        place
     }
 
     fn settle(&mut self, id: ValueId, place: Place) {

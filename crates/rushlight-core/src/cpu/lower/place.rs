@@ -63,7 +63,7 @@ impl Place {
     }
 
     pub(crate) fn lanes(storage: Storage, dtype: DType, dims: &Dims) -> Place {
-        let layout = Layout::Lanes { block_stride: dims[1] * dims[2] * dims[3] * LANES };
+        let layout = Layout::Lanes { block_stride: dims[3] * plane(dims) };
         Place { storage, offset: 0, layout, dtype, dims: dims.clone() }
     }
 
@@ -78,9 +78,18 @@ impl Place {
         }
     }
 
-    /// Elements of one channel of one block in lanes layout.
+    /// Elements from one channel of a block to the next in lanes layout.
     pub(crate) fn plane(&self) -> usize {
-        self.dims[1] * self.dims[2] * LANES
+        plane(&self.dims)
+    }
+
+    /// Bytes that the whole value takes in this layout.
+    pub(crate) fn bytes(&self) -> usize {
+        let elements = match &self.layout {
+            Layout::Strided(_) => self.dims.iter().product(),
+            Layout::Lanes { block_stride } => self.dims[0] / LANES * block_stride,
+        };
+        elements * self.dtype.size()
     }
 
     /// The same memory seen as a range of channels.
@@ -105,6 +114,17 @@ impl Place {
         }
     }
 }
+
+/// Elements from one channel to the next. Planes whose size is a multiple of a page would compete for the same lines of the
+/// caches, so they lie three pixels further apart.
+fn plane(dims: &[usize]) -> usize {
+    let pixels = dims[1] * dims[2];
+    let crowded = (pixels * LANES).is_multiple_of(PAGE);
+    (pixels + if crowded { 3 } else { 0 }) * LANES
+}
+
+/// Elements of four bytes in a page.
+const PAGE: usize = 1024;
 
 /// The axes in which an image batch `[batch, height, width, channels]` is walked in lanes layout.
 pub(crate) fn lanes_space(dims: &[usize]) -> Dims {
