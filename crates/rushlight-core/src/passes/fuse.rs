@@ -1,8 +1,10 @@
 //! Elementwise fusion: ops over the same elements, and the reductions at their end, become one loop.
 //!
 //! A group holds ops of one iteration space. An op joins the group of one of its inputs unless another of its
-//! inputs needs that group to have run. Broadcasts are taken into every group that reads them: they cost nothing.
+//! inputs needs that group to have run. Broadcasts are taken into every group that reads them: they cost nothing. So are
+//! values that are made by a few cheap ops from what the reading group has at hand (`recompute`).
 
+use super::recompute::Recomputed;
 use crate::graph::{Aside, Fused, FusedOp, Graph, Inputs, Kind, Node, Operand, Rewriter, ValueId};
 use crate::ops::Op;
 use crate::ops::reduce::Reduction;
@@ -16,7 +18,7 @@ pub(super) fn run(graph: &Graph) -> Graph {
 }
 
 /// Whether a node can be part of a loop, and over which iteration space.
-fn space_of<'a>(graph: &'a Graph, node: &'a Node) -> Option<&'a Dims> {
+pub(super) fn space_of<'a>(graph: &'a Graph, node: &'a Node) -> Option<&'a Dims> {
     match &node.kind {
         Kind::Op(Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_)) => {
             let dims = &node.outputs[0].dims;
@@ -32,23 +34,23 @@ fn space_of<'a>(graph: &'a Graph, node: &'a Node) -> Option<&'a Dims> {
     }
 }
 
-fn is_reduction(node: &Node) -> bool {
+pub(super) fn is_reduction(node: &Node) -> bool {
     matches!(node.kind, Kind::Op(Op::Reduce(_)))
 }
 
-fn is_broadcast(node: &Node) -> bool {
+pub(super) fn is_broadcast(node: &Node) -> bool {
     matches!(node.kind, Kind::Op(Op::Broadcast(_)))
 }
 
 /// Which group each node belongs to; a group of its own if it is not fusible.
-struct Groups {
+pub(super) struct Groups {
     /// By node: its group, before following `merged`.
     of: Vec<usize>,
     /// By group: the group it was merged into, or itself.
     merged: Vec<usize>,
-    members: Vec<Vec<usize>>,
+    pub(super) members: Vec<Vec<usize>>,
     /// By group: the iteration space, if its members are fusible.
-    space: Vec<Option<Dims>>,
+    pub(super) space: Vec<Option<Dims>>,
     /// By group: the axes that its reductions go over, the same for all of them.
     reduced: Vec<Option<Axes>>,
     /// By search: marks the groups seen, to avoid clearing.
@@ -113,6 +115,11 @@ impl Groups {
         group
     }
 
+    /// The group that a node is in.
+    pub(super) fn of(&self, node: u32) -> usize {
+        self.find(self.of[node as usize])
+    }
+
     fn find(&self, mut group: usize) -> usize {
         while self.merged[group] != group {
             group = self.merged[group];
@@ -170,15 +177,19 @@ impl Groups {
     }
 
     fn rewrite(&self, graph: &Graph) -> Graph {
+        let recomputed = Recomputed::choose(graph, self);
         let order = self.order(graph);
-        let uses = graph.use_counts();
+        let mut uses = graph.use_counts();
+        for (value, &count) in &recomputed.saved_reads {
+            uses[value.node as usize][value.output as usize] -= count;
+        }
         let mut rewriter = Rewriter::new(graph);
         for group in order {
             let members = &self.members[group];
             if self.space[group].is_none() {
                 rewriter.keep(members[0]);
             } else {
-                self.fuse(graph, group, &uses, &mut rewriter);
+                self.fuse(graph, group, &uses, &recomputed, &mut rewriter);
             }
         }
         rewriter.finish()
@@ -214,63 +225,45 @@ impl Groups {
         order
     }
 
-    fn fuse(&self, graph: &Graph, group: usize, uses: &[SmallVec<[u32; 1]>], rewriter: &mut Rewriter) {
+    fn fuse(
+        &self,
+        graph: &Graph,
+        group: usize,
+        uses: &[SmallVec<[u32; 1]>],
+        recomputed: &Recomputed,
+        rewriter: &mut Rewriter,
+    ) {
         let mut members = self.members[group].clone();
         members.sort_unstable();
-        let mut body: Vec<FusedOp> = Vec::new();
-        let mut place: HashMap<usize, usize> = HashMap::new();
-        let mut inputs = Inputs::new();
-        let mut input_numbers: HashMap<ValueId, usize> = HashMap::new();
-        let mut broadcasts: HashMap<ValueId, usize> = HashMap::new();
+        let mut body = Body::default();
         let mut inner_uses: HashMap<usize, u32> = HashMap::new();
         for &member in &members {
             let node = &graph.nodes[member];
             let mut operands = SmallVec::new();
             for &input in &node.inputs {
-                let source = input.node as usize;
-                if let Some(&number) = place.get(&source) {
-                    *inner_uses.entry(source).or_default() += 1;
-                    operands.push(Operand::Body(number));
-                    continue;
+                if body.place.contains_key(&input.node) {
+                    *inner_uses.entry(input.node as usize).or_default() += 1;
                 }
-                let producer = graph.node(input);
-                let read = if is_broadcast(producer) { producer.inputs[0] } else { input };
-                let number = *input_numbers.entry(read).or_insert_with(|| {
-                    inputs.push(rewriter.new_id(read));
-                    inputs.len() - 1
-                });
-                if !is_broadcast(producer) {
-                    operands.push(Operand::Input(number));
-                    continue;
-                }
-                let Kind::Op(op) = &producer.kind else { unreachable!("a broadcast is an op") };
-                let wide = *broadcasts.entry(input).or_insert_with(|| {
-                    body.push(FusedOp {
-                        op: op.clone(),
-                        inputs: SmallVec::from_elem(Operand::Input(number), 1),
-                        output: producer.outputs[0].clone(),
-                        origin: Aside(producer.origin.clone()),
-                    });
-                    body.len() - 1
-                });
-                operands.push(Operand::Body(wide));
+                let inline = |value| recomputed.inlined.contains(&(group, value));
+                operands.push(body.operand(graph, rewriter, input, &inline));
             }
-            let Kind::Op(op) = &node.kind else { unreachable!("only ops are fused") };
-            let origin = Aside(node.origin.clone());
-            body.push(FusedOp { op: op.clone(), inputs: operands, output: node.outputs[0].clone(), origin });
-            place.insert(member, body.len() - 1);
+            body.push(graph, member, operands);
         }
         let kept: Vec<usize> = members
             .iter()
             .copied()
             .filter(|member| uses[*member][0] > inner_uses.get(member).copied().unwrap_or(0))
             .collect();
-        let results: SmallVec<[usize; 2]> = kept.iter().map(|member| place[member]).collect();
-        let outputs = results.iter().map(|&number| body[number].output.clone()).collect();
+        if kept.is_empty() {
+            // Whoever needs these values computes them from what they are made of.
+            return;
+        }
+        let results: SmallVec<[usize; 2]> = kept.iter().map(|member| body.place[&(*member as u32)]).collect();
+        let outputs = results.iter().map(|&number| body.ops[number].output.clone()).collect();
         let last = &graph.nodes[*members.last().expect("a group has members")];
         let node = rewriter.push(Node {
-            kind: Kind::Fused(std::sync::Arc::new(Fused { body, results })),
-            inputs,
+            kind: Kind::Fused(std::sync::Arc::new(Fused { body: body.ops, results })),
+            inputs: body.inputs,
             outputs,
             origin: last.origin.clone(),
         });
@@ -278,5 +271,58 @@ impl Groups {
             let old = ValueId { node: member as u32, output: 0 };
             rewriter.replace(old, ValueId { node: node.node, output: output as u32 });
         }
+    }
+}
+
+/// The body of a fused node, as it is put together.
+#[derive(Default)]
+struct Body {
+    ops: Vec<FusedOp>,
+    inputs: Inputs,
+    /// By node: where its op is.
+    place: HashMap<u32, usize>,
+    input_numbers: HashMap<ValueId, usize>,
+}
+
+impl Body {
+    /// The operand for a value: of the body, an input, or computed here once more.
+    fn operand(
+        &mut self,
+        graph: &Graph,
+        rewriter: &Rewriter,
+        value: ValueId,
+        inline: &impl Fn(ValueId) -> bool,
+    ) -> Operand {
+        if let Some(&number) = self.place.get(&value.node) {
+            return Operand::Body(number);
+        }
+        let producer = graph.node(value);
+        if is_broadcast(producer) {
+            let narrow = self.input(rewriter, producer.inputs[0]);
+            return self.push(graph, value.node as usize, SmallVec::from_elem(narrow, 1));
+        }
+        if inline(value) {
+            let operands =
+                producer.inputs.iter().map(|&input| self.operand(graph, rewriter, input, inline)).collect();
+            return self.push(graph, value.node as usize, operands);
+        }
+        self.input(rewriter, value)
+    }
+
+    fn input(&mut self, rewriter: &Rewriter, value: ValueId) -> Operand {
+        let inputs = &mut self.inputs;
+        Operand::Input(*self.input_numbers.entry(value).or_insert_with(|| {
+            inputs.push(rewriter.new_id(value));
+            inputs.len() - 1
+        }))
+    }
+
+    fn push(&mut self, graph: &Graph, node: usize, inputs: SmallVec<[Operand; 3]>) -> Operand {
+        let producer = &graph.nodes[node];
+        let Kind::Op(op) = &producer.kind else { unreachable!("only ops are fused") };
+        let origin = Aside(producer.origin.clone());
+        self.ops.push(FusedOp { op: op.clone(), inputs, output: producer.outputs[0].clone(), origin });
+        self.place.insert(node as u32, self.ops.len() - 1);
+        Operand::Body(self.ops.len() - 1)
     }
 }

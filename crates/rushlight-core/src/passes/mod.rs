@@ -9,6 +9,7 @@ mod dce;
 mod fold;
 mod fuse;
 mod pointwise;
+mod recompute;
 mod simplify;
 
 #[cfg(test)]
