@@ -135,7 +135,7 @@ impl Memory<'_> {
     fn planes(&self, place: &Place) -> Planes {
         let Layout::Lanes { block_stride } = place.layout else { unreachable!("planes lie in lanes") };
         let data = self.address(place).cast::<f32>();
-        Planes { data, block_stride, channel_stride: place.plane() }
+        Planes { data, block_stride, channel_stride: place.plane(), on_load: None }
     }
 
     /// # Safety
@@ -163,7 +163,7 @@ impl Memory<'_> {
     }
 
     fn planes_mut(&self, place: &Place) -> PlanesMut {
-        let Planes { data, block_stride, channel_stride } = self.planes(place);
+        let Planes { data, block_stride, channel_stride, .. } = self.planes(place);
         PlanesMut { data: data.cast_mut(), block_stride, channel_stride }
     }
 }

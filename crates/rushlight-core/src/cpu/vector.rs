@@ -52,6 +52,11 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// See [`Vector::splat`].
     unsafe fn multiply_add(self, a: Self, b: Self) -> Self;
+    /// Lane by lane `self` where `a > b`, else zero.
+    ///
+    /// # Safety
+    /// See [`Vector::splat`].
+    unsafe fn where_above(self, a: Self, b: Self) -> Self;
     /// The sum of all lanes, in a fixed order: halves are added until one is left.
     ///
     /// # Safety
@@ -116,7 +121,9 @@ pub(crate) trait VectorKernel<T> {
 }
 
 /// A number that fills vector registers: `f32` or `f64`.
-pub(crate) trait Real: Element + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+pub(crate) trait Real:
+    Element + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+{
     /// Runs the version of the kernel that is compiled for `isa`.
     ///
     /// # Safety
@@ -263,6 +270,13 @@ impl<T: Real, const N: usize> Vector for Plain<T, N> {
         self
     }
     #[inline(always)]
+    unsafe fn where_above(mut self, a: Self, b: Self) -> Self {
+        for lane in 0..N {
+            self.0[lane] = if a.0[lane] > b.0[lane] { self.0[lane] } else { T::default() };
+        }
+        self
+    }
+    #[inline(always)]
     unsafe fn sum(mut self) -> T {
         let mut half = N / 2;
         while half > 0 {
@@ -285,7 +299,7 @@ mod x86 {
 
     macro_rules! vector {
         ($register:ty, $item:ty, $lanes:expr, $registers:expr, $splat:ident, $load:ident, $store:ident,
-         $add:ident, $subtract:ident, $greater:ident, $fma:ident, $sum:expr, $mask:expr, $mask_load:expr, $mask_store:expr, $($rest:item)*) => {
+         $add:ident, $subtract:ident, $greater:ident, $fma:ident, $where_above:expr, $sum:expr, $mask:expr, $mask_load:expr, $mask_store:expr, $($rest:item)*) => {
             // SAFETY (all blocks): the machine has the instructions and pointers are good, by the caller's promise.
             #[allow(clippy::undocumented_unsafe_blocks)]
             impl super::Vector for $register {
@@ -331,6 +345,10 @@ mod x86 {
                     unsafe { $fma(a, b, self) }
                 }
                 #[inline(always)]
+                unsafe fn where_above(self, a: Self, b: Self) -> Self {
+                    unsafe { $where_above(self, a, b) }
+                }
+                #[inline(always)]
                 unsafe fn sum(self) -> $item {
                     unsafe { $sum(self) }
                 }
@@ -351,6 +369,7 @@ mod x86 {
         _mm512_sub_ps,
         _mm512_max_ps,
         _mm512_fmadd_ps,
+        |v, a, b| _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), v),
         |v| {
             let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
             super::Vector::sum(_mm256_add_ps(_mm512_castps512_ps256(v), high))
@@ -375,6 +394,7 @@ mod x86 {
         _mm512_sub_pd,
         _mm512_max_pd,
         _mm512_fmadd_pd,
+        |v, a, b| _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b), v),
         |v| super::Vector::sum(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd::<1>(v))),
         |count| ((1u32 << count) - 1) as u8,
         |pointer, mask| _mm512_maskz_loadu_pd(mask, pointer),
@@ -392,6 +412,7 @@ mod x86 {
         _mm256_sub_ps,
         _mm256_max_ps,
         _mm256_fmadd_ps,
+        |v, a, b| _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b), v),
         |v| {
             let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
@@ -417,6 +438,7 @@ mod x86 {
         _mm256_sub_pd,
         _mm256_max_pd,
         _mm256_fmadd_pd,
+        |v, a, b| _mm256_and_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b), v),
         |v| {
             let two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
             _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))

@@ -54,7 +54,9 @@ fn sums_that_may_wait(graph: &Graph) -> Vec<bool> {
         for input in &node.inputs {
             let uses = &mut uses[input.node as usize];
             match &node.kind {
-                Kind::Op(Op::Slice(slice)) if cuts_channels(slice, &graph.spec(*input).dims) => uses.cuts += 1,
+                Kind::Op(Op::Slice(slice)) if cuts_channels(slice, &graph.spec(*input).dims) => {
+                    uses.cuts += 1
+                }
                 Kind::Op(Op::Binary(Binary::Add)) => {
                     uses.additions += 1;
                     uses.added_to_waiting |= may_wait[index];
@@ -106,12 +108,7 @@ impl Terms {
     }
 
     /// An operand of a sum, as terms.
-    fn operand(
-        graph: &Graph,
-        rewriter: &Rewriter,
-        waiting: &HashMap<ValueId, Terms>,
-        id: ValueId,
-    ) -> Terms {
+    fn operand(graph: &Graph, rewriter: &Rewriter, waiting: &HashMap<ValueId, Terms>, id: ValueId) -> Terms {
         if let Some(terms) = waiting.get(&id) {
             return terms.clone();
         }
@@ -193,5 +190,8 @@ impl Terms {
 
 /// Whether a value is in memory anyway: not the result of an elementwise op that would have to be kept for this.
 fn is_stored(graph: &Graph, id: ValueId) -> bool {
-    !matches!(graph.node(id).kind, Kind::Op(Op::Unary(_) | Op::Binary(_) | Op::Select | Op::Cast(_) | Op::Broadcast(_)))
+    !matches!(
+        graph.node(id).kind,
+        Kind::Op(Op::Unary(_) | Op::Binary(_) | Op::Select | Op::Cast(_) | Op::Broadcast(_))
+    )
 }

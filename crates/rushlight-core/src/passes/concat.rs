@@ -76,11 +76,18 @@ impl Rewriter<'_> {
     }
 
     /// The slice, if it only takes whole parts of a concatenation, or lies within one.
-    pub(super) fn slice_of_parts(&mut self, slice: &Slice, whole: ValueId, origin: &Origin) -> Option<ValueId> {
+    pub(super) fn slice_of_parts(
+        &mut self,
+        slice: &Slice,
+        whole: ValueId,
+        origin: &Origin,
+    ) -> Option<ValueId> {
         let (Op::Concat(axis), parts) = self.op_of(whole)? else { return None };
         let dims = self.spec(whole).dims.clone();
-        let others_whole = (0..dims.len())
-            .all(|other| slice.step[other] == 1 && (other == axis || (slice.start[other], slice.stop[other]) == (0, dims[other])));
+        let others_whole = (0..dims.len()).all(|other| {
+            slice.step[other] == 1
+                && (other == axis || (slice.start[other], slice.stop[other]) == (0, dims[other]))
+        });
         if !others_whole {
             return None;
         }

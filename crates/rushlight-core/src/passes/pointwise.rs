@@ -48,7 +48,10 @@ fn commuted(
             let (window, g, origin_of_window) = spread_gradient(graph, node.inputs[0])?;
             is_pointwise(conv, &graph.spec(node.inputs[1]).dims).then_some(())?;
             let [g, kernel] = [g, node.inputs[1]].map(|id| rewriter.new_id(id));
-            let mut pooled = window.infer(&crate::tensor::Spec { dims: input.clone(), dtype: node.outputs[0].dtype }).ok()?.dims;
+            let mut pooled = window
+                .infer(&crate::tensor::Spec { dims: input.clone(), dtype: node.outputs[0].dtype })
+                .ok()?
+                .dims;
             let last = pooled.len() - 1;
             pooled[last] = input[last];
             let small = rewriter.op(Op::ConvolutionInputGradient(conv.clone(), pooled), &[g, kernel], origin);
@@ -58,7 +61,11 @@ fn commuted(
             let (window, g, origin_of_window) = spread_gradient(graph, node.inputs[1])?;
             let [x, g] = [node.inputs[0], g].map(|id| rewriter.new_id(id));
             let pooled = rewriter.op(Op::Window(window), &[x], origin_of_window);
-            Some(rewriter.op(Op::ConvolutionKernelGradient(conv.clone(), kernel.clone()), &[pooled, g], origin))
+            Some(rewriter.op(
+                Op::ConvolutionKernelGradient(conv.clone(), kernel.clone()),
+                &[pooled, g],
+                origin,
+            ))
         }
         _ => None,
     }

@@ -36,7 +36,8 @@ impl Recomputed {
                     continue;
                 }
                 let is_kept = stored[id.node as usize];
-                let at_hand = |leaf: ValueId| read.contains(&leaf) || (!is_kept && stored[leaf.node as usize]);
+                let at_hand =
+                    |leaf: ValueId| read.contains(&leaf) || (!is_kept && stored[leaf.node as usize]);
                 let mut cone = Vec::new();
                 if collect(graph, id, id, &at_hand, &mut cone) {
                     recomputed.inlined.extend(cone.into_iter().map(|value| (group, value)));

@@ -1,6 +1,6 @@
 //! Algebra on single ops: views of views become one view, neutral operands disappear, broadcasts move outwards.
 
-use crate::graph::{Graph, Node, Kind, Origin, Rewriter, ValueId};
+use crate::graph::{Graph, Kind, Node, Origin, Rewriter, ValueId};
 use crate::ops::Op;
 use crate::ops::elementwise::{Binary, Unary};
 use crate::ops::reduce::{Reduce, Reduction};
@@ -45,7 +45,8 @@ fn simplify(rewriter: &mut Rewriter, op: &Op, inputs: &[ValueId], node: &Node) -
             (Op::Reshape(reshaped), from) => {
                 let plain = rewriter.spec(from[0]).dims.clone();
                 let added = reshaped.len().checked_sub(plain.len())?;
-                let only_added = reshaped[..added].iter().all(|&dim| dim == 1) && reshaped[added..] == plain[..];
+                let only_added =
+                    reshaped[..added].iter().all(|&dim| dim == 1) && reshaped[added..] == plain[..];
                 only_added.then(|| rewriter.op(Op::Broadcast(dims.clone()), &[from[0]], origin))
             }
             _ => None,

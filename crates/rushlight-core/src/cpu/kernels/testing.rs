@@ -133,6 +133,7 @@ impl Lanes {
 
     pub(crate) fn planes(&self) -> Planes {
         Planes {
+            on_load: None,
             data: self.memory.as_ptr().wrapping_add(self.first_channel * self.plane()),
             block_stride: self.all_channels * self.plane(),
             channel_stride: self.plane(),

@@ -142,10 +142,13 @@ impl Plan<'_> {
             .collect();
         let sums_size = taps * inputs.len() * outputs.len() * LANES;
         let strip_size = self.group * self.rows * conv.out_width * LANES;
-        with_scratch::<f32, _>(sums_size + strip_size, |sums| {
+        let computed_size =
+            if self.input.on_load.is_some() { most * self.input_rows() * conv.width * LANES } else { 0 };
+        with_scratch::<f32, _>(sums_size + strip_size + computed_size, |sums| {
             // SAFETY: the scratch memory is that large.
             unsafe { std::slice::from_raw_parts_mut(sums, sums_size) }.fill(0.0);
             let strip = sums.wrapping_add(sums_size);
+            let computed = strip.wrapping_add(strip_size);
             let group_sums = |group: &Group| {
                 sums.wrapping_add(taps * inputs.len() * (group.outputs.start - outputs.start) * LANES)
             };
@@ -156,7 +159,7 @@ impl Plan<'_> {
                     // SAFETY: the caller's promise; the strip has room for these rows of these channels.
                     unsafe {
                         self.copy_strip(block, &rows, &group.outputs, strip);
-                        self.add_strip(block, &rows, &inputs, group, strip, group_sums(group));
+                        self.add_strip(block, &rows, &inputs, group, strip, computed, group_sums(group));
                     }
                 }
             }
@@ -165,6 +168,20 @@ impl Plan<'_> {
                 unsafe { self.write(&inputs, group, group_sums(group), target) };
             }
         });
+    }
+
+    /// Rows of input that a strip may meet.
+    fn input_rows(&self) -> usize {
+        let conv = self.conv;
+        (self.rows - 1) * conv.strides[0] + (conv.kernel[0] - 1) * conv.dilations[0] + 1
+    }
+
+    /// The rows of input that rows of the gradient meet.
+    fn met_rows(&self, rows: &Range<usize>) -> Range<usize> {
+        let (axis, last_tap) = (&self.axes[0], self.conv.kernel[0] - 1);
+        let first = axis.place(rows.start, 0).max(0) as usize;
+        let last = axis.place(rows.end - 1, last_tap).min(self.conv.height as isize - 1);
+        first..((last + 1).max(0) as usize).max(first)
     }
 
     /// # Safety
@@ -194,6 +211,7 @@ impl Plan<'_> {
         inputs: &Range<usize>,
         Group { outputs, tiles: output_tiles }: &Group,
         strip: *const f32,
+        computed: *mut f32,
         sums: *mut f32,
     ) {
         let conv = self.conv;
@@ -205,7 +223,25 @@ impl Plan<'_> {
         let mut input_tile_sums = sums;
         for (first_input, input_count) in input_tiles(self.isa, inputs.len(), output_tiles[0].1) {
             let mut tile_sums = input_tile_sums;
-            let channel = input.wrapping_add((inputs.start + first_input) * self.input.channel_stride);
+            let mut channel = input.wrapping_add((inputs.start + first_input) * self.input.channel_stride);
+            let mut channel_stride = self.input.channel_stride;
+            if self.input.on_load.is_some() {
+                // The rows that the strip meets, computed once for all taps.
+                let met = self.met_rows(rows);
+                let first = inputs.start + first_input;
+                let compute = Compute {
+                    of: self,
+                    from: channel,
+                    first,
+                    count: input_count,
+                    rows: met.clone(),
+                    to: computed,
+                };
+                // SAFETY: the caller's promise; there is room for these rows of as many channels.
+                unsafe { f32::dispatch(self.isa, compute) };
+                channel = computed.wrapping_sub(met.start * conv.width * LANES);
+                channel_stride = met.len() * conv.width * LANES;
+            }
             for &(first_output, output_count) in output_tiles {
                 for y_tap in 0..conv.kernel[0] {
                     let valid = y_axis.valid_positions(y_tap);
@@ -222,7 +258,7 @@ impl Plan<'_> {
                                 gradient_channel_stride: self.rows * row,
                                 gradient_row_stride: row,
                                 input: channel.wrapping_offset(place * LANES as isize),
-                                input_channel_stride: self.input.channel_stride,
+                                input_channel_stride: channel_stride,
                                 input_row_stride: conv.strides[0] * conv.width * LANES,
                                 input_pixel_stride: conv.strides[1] * LANES,
                                 rows: y.len(),
@@ -268,6 +304,40 @@ impl Plan<'_> {
                             }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Computes rows of some input channels, to `[channel][row]`.
+struct Compute<'a, 'b> {
+    of: &'a Plan<'b>,
+    /// The first of the channels, and its number.
+    from: *const f32,
+    first: usize,
+    count: usize,
+    rows: Range<usize>,
+    to: *mut f32,
+}
+
+impl VectorKernel<f32> for Compute<'_, '_> {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        let Some(on_load) = &self.of.input.on_load else { return };
+        let row = self.of.conv.width * LANES;
+        let size = self.rows.len() * row;
+        for number in 0..self.count {
+            let plane = self.from.wrapping_add(number * self.of.input.channel_stride);
+            let (from, to) = (plane.wrapping_add(self.rows.start * row), self.to.wrapping_add(number * size));
+            // What the next channels will be computed from.
+            let next = from.wrapping_add(self.count * self.of.input.channel_stride);
+            // SAFETY: made in `Plan::add_strip` with good pointers, for an isa of this machine.
+            unsafe {
+                let made = on_load.channel::<V>(self.first + number);
+                for place in (0..size).step_by(V::LANES) {
+                    prefetch(next.wrapping_add(place));
+                    made.apply(V::load(from.add(place))).store(to.add(place));
                 }
             }
         }

@@ -8,12 +8,16 @@
 //! of pixels further apart (`channel_stride = height * width * 16 + 48`) is read up to a third faster.
 
 mod kernel_gradient;
+mod masked;
+mod on_load;
 mod pass;
 mod tile;
 mod winograd;
 
 use crate::cpu::isa::Isa;
 use crate::ops::convolution::Convolution;
+pub(crate) use masked::Masked;
+pub(crate) use on_load::OnLoad;
 use std::fmt;
 use winograd::Winograd;
 
@@ -66,6 +70,18 @@ impl LanesConv {
         })
     }
 
+    /// Whether the forward pass can compute its pixels as it loads them. The kernel gradient always can.
+    pub(crate) fn computes_on_load(&self) -> bool {
+        winograd::suits(self) || (self.kernel == [1, 1] && self.padding == [0, 0])
+    }
+
+    /// Whether [`masked_input_gradient`] is there for this convolution.
+    pub(crate) fn takes_masks(&self) -> bool {
+        let pointwise = self.kernel == [1, 1] && self.padding == [0, 0] && self.strides == [1, 1];
+        let full = self.blocks * self.in_channels * self.out_channels * self.height * self.width > 0;
+        full && (winograd::suits(self) || pointwise)
+    }
+
     /// Multiplications and additions of the direct computation, padding included.
     pub(crate) fn flops(&self) -> u64 {
         let points = self.blocks * LANES * self.out_height * self.out_width * self.out_channels;
@@ -96,6 +112,8 @@ pub(crate) struct Planes {
     pub(crate) data: *const f32,
     pub(crate) block_stride: usize,
     pub(crate) channel_stride: usize,
+    /// What is computed with the pixels first.
+    pub(crate) on_load: Option<OnLoad>,
 }
 
 // SAFETY: kernels only read through it.
@@ -141,7 +159,9 @@ pub(crate) unsafe fn forward(
         unsafe {
             if winograd::suits(conv) {
                 let (source, target) = (input, output);
-                Winograd { isa, conv, source, kernel, target, backward: false, accumulate: false }.run();
+                let masked = None;
+                Winograd { isa, conv, source, kernel, target, backward: false, accumulate: false, masked }
+                    .run();
             } else {
                 pass::forward(isa, conv, input, kernel, output);
             }
@@ -166,10 +186,34 @@ pub(crate) unsafe fn input_gradient(
         unsafe {
             if winograd::suits(conv) {
                 let (source, target) = (gradient, result);
-                Winograd { isa, conv, source, kernel, target, backward: true, accumulate }.run();
+                let masked = None;
+                Winograd { isa, conv, source, kernel, target, backward: true, accumulate, masked }.run();
             } else {
-                pass::input_gradient(isa, conv, gradient, kernel, result, accumulate);
+                pass::input_gradient(isa, conv, gradient, kernel, result, accumulate, None);
             }
+        }
+    }
+}
+
+/// The gradient with respect to what the input was made of: see [`Masked`].
+///
+/// # Safety
+/// As [`input_gradient`]; [`LanesConv::takes_masks`] must hold, and all of `masked` be good for the sizes of the input.
+pub(crate) unsafe fn masked_input_gradient(
+    isa: Isa,
+    conv: &LanesConv,
+    gradient: Planes,
+    kernel: *const f32,
+    masked: &Masked,
+    result: PlanesMut,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if winograd::suits(conv) {
+            let (source, target, masked) = (gradient, result, Some(masked));
+            Winograd { isa, conv, source, kernel, target, backward: true, accumulate: false, masked }.run();
+        } else {
+            pass::input_gradient(isa, conv, gradient, kernel, result, false, Some(masked));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The direct convolution in lanes layout, and its input gradient as one such convolution for each phase of the strides.
 
+use super::masked::{self, Masked};
 use super::tile::{self, Tile};
 use super::{LANES, LanesConv, Planes, PlanesMut};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::gemm::Target;
 use crate::cpu::scratch::with_scratch;
-use crate::cpu::threads::{parallel_for, thread_count};
-use crate::cpu::vector::prefetch_far;
+use crate::cpu::threads::thread_count;
+use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch_far};
 use std::ops::Range;
 
 /// Vectors of source pixels that are gathered at a time: they share the first-level cache with the weights.
@@ -135,6 +136,7 @@ pub(super) unsafe fn forward(
         source: input,
         target: output,
         accumulate: false,
+        masked: None,
     };
     // SAFETY: the caller's promise.
     unsafe { pass.run(&kernel) };
@@ -149,6 +151,7 @@ pub(super) unsafe fn input_gradient(
     kernel: *const f32,
     result: PlanesMut,
     accumulate: bool,
+    masked: Option<&Masked>,
 ) {
     let kernel = Kernel {
         data: kernel,
@@ -171,6 +174,7 @@ pub(super) unsafe fn input_gradient(
                 source: gradient,
                 target: result,
                 accumulate,
+                masked,
             };
             // SAFETY: the caller's promise.
             unsafe { pass.run(&kernel) };
@@ -179,7 +183,7 @@ pub(super) unsafe fn input_gradient(
 }
 
 /// A direct convolution of planes.
-struct Pass {
+struct Pass<'a> {
     isa: Isa,
     blocks: usize,
     source_channels: usize,
@@ -191,9 +195,11 @@ struct Pass {
     source: Planes,
     target: PlanesMut,
     accumulate: bool,
+    /// What becomes of an input gradient instead; then there is one tap.
+    masked: Option<&'a Masked>,
 }
 
-impl Pass {
+impl Pass<'_> {
     /// # Safety
     /// Source, target and kernel must be good for the sizes of the pass, and the machine have its isa.
     unsafe fn run(&self, kernel: &Kernel) {
@@ -201,16 +207,19 @@ impl Pass {
         let tiles = tile::channel_tiles(self.isa, self.target_channels);
         let taps = y_axis.taps.len() * x_axis.taps.len();
         // Each task takes some rows of a block, for some of the channel tiles if there are few rows.
-        let wanted = 4 * thread_count();
+        let wanted = if self.masked.is_some() { masked::TASKS } else { 4 * thread_count() };
         let strips = y_axis.count.min(wanted.div_ceil(self.blocks));
         let groups = tiles.len().min(wanted.div_ceil(self.blocks * strips));
         let runs = x_axis.runs();
-        let gathered = taps == 1 && tiles.len() > groups;
+        let computed = self.source.on_load.is_some() || self.masked.is_some();
+        let gathered = taps == 1 && (computed || tiles.len() > groups);
+        debug_assert!(gathered || !computed, "pixels are computed while they are gathered");
         with_scratch::<f32, _>(self.source_channels * taps * self.target_channels, |packed| {
             // SAFETY: the caller's promise; the packed kernel has the size of what is taken of the kernel.
             unsafe { self.pack(kernel, &tiles, packed) };
             let packed = Target(packed);
-            parallel_for(self.blocks * strips * groups, |task| {
+            let (tasks, channels) = (self.blocks * strips * groups, self.target_channels);
+            masked::with_sums(self.isa, self.masked, tasks, channels, |task, sums| {
                 let (block, strip, group) = (task / groups / strips, task / groups % strips, task % groups);
                 let rows = y_axis.count * strip / strips..y_axis.count * (strip + 1) / strips;
                 let tiles = &tiles[tiles.len() * group / groups..tiles.len() * (group + 1) / groups];
@@ -223,7 +232,7 @@ impl Pass {
                     unsafe {
                         for (positions, taps) in &runs {
                             if gathered && !taps.is_empty() && !y_axis.valid_taps(y).is_empty() {
-                                self.gathered_run(block, y, positions, &tiles);
+                                self.gathered_run(block, y, positions, &tiles, sums);
                             } else {
                                 self.run_of_pixels(block, y, positions, taps, &tiles);
                             }
@@ -353,29 +362,24 @@ impl Pass {
         y: usize,
         positions: &Range<usize>,
         tiles: &[(usize, usize, *const f32)],
+        channel_sums: *mut f32,
     ) {
         let most = (GATHERED_VECTORS / self.source_channels / 4 * 4).clamp(4, 16);
-        let pixel_stride = self.axes[1].step * LANES;
-        with_scratch::<f32, _>(self.source_channels * most * LANES, |copy| {
+        let masked_size = if self.masked.is_some() { tile::MOST_CHANNELS * most * LANES } else { 0 };
+        with_scratch::<f32, _>(self.source_channels * most * LANES + masked_size, |copy| {
+            let waiting = copy.wrapping_add(self.source_channels * most * LANES);
             let mut start = positions.start;
             while start < positions.end {
                 let count = most.min(positions.end - start);
-                let source = self.source.block(block).wrapping_offset(self.source_offset(y, 0, start, 0));
-                for channel in 0..self.source_channels {
-                    let from = source.wrapping_add(channel * self.source.channel_stride);
-                    let to = copy.wrapping_add(channel * count * LANES);
-                    for pixel in 0..count {
-                        let from = from.wrapping_add(pixel * pixel_stride);
-                        prefetch_far(from.wrapping_add(self.source_row * self.axes[0].step * LANES));
-                        // SAFETY: valid pixels lie inside the source; the copy has room for all of them.
-                        unsafe { *to.add(pixel * LANES).cast::<[f32; LANES]>() = *from.cast() };
-                    }
-                }
+                let gather =
+                    Gather { of: self, block, place: self.source_offset(y, 0, start, 0), count, copy };
+                // SAFETY: valid pixels lie inside the source; the copy has room for all of them.
+                unsafe { f32::dispatch(self.isa, gather) };
                 for &(first, channels, weights) in tiles {
                     let mut x = start;
                     while x < start + count {
                         let pixels = tile::pixels(self.isa, channels, start + count - x);
-                        let tile = Tile {
+                        let mut tile = Tile {
                             source: copy.wrapping_add((x - start) * LANES),
                             counts: [self.source_channels, 1, 1],
                             source_strides: [(count * LANES) as isize, 0, 0],
@@ -384,13 +388,105 @@ impl Pass {
                             weight_strides: [channels, 0, 0],
                             ..self.tile(block, first, self.target_offset(y, x))
                         };
+                        if self.masked.is_some() {
+                            tile.target = waiting.wrapping_add((x - start) * LANES);
+                            tile.target_channel_stride = count * LANES;
+                            tile.target_pixel_stride = LANES;
+                        }
                         // SAFETY: the copy holds these pixels of all channels, and the target has them.
                         unsafe { tile::run(self.isa, &tile, channels, pixels) };
                         x += pixels;
+                    }
+                    if let Some(masked) = self.masked {
+                        let place = self.target_offset(y, start);
+                        let target = self.target;
+                        let pixels = MaskPixels {
+                            masked,
+                            target,
+                            block,
+                            place,
+                            first,
+                            channels,
+                            count,
+                            waiting,
+                            channel_sums,
+                        };
+                        // SAFETY: these are pixels of the target, and the sums those of all its channels.
+                        unsafe { f32::dispatch(self.isa, pixels) };
                     }
                 }
                 start += count;
             }
         });
+    }
+}
+
+/// Copies neighbouring pixels of all source channels to `[channel][pixel]`, or computes them.
+struct Gather<'a, 'b> {
+    of: &'a Pass<'b>,
+    block: usize,
+    place: isize,
+    count: usize,
+    copy: *mut f32,
+}
+
+impl VectorKernel<f32> for Gather<'_, '_> {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        let Pass { source, source_channels, source_row, axes, .. } = self.of;
+        let from = source.block(self.block).wrapping_offset(self.place);
+        let (pixel_stride, next_row) = (axes[1].step * LANES, source_row * axes[0].step * LANES);
+        for channel in 0..*source_channels {
+            let from = from.wrapping_add(channel * source.channel_stride);
+            let to = self.copy.wrapping_add(channel * self.count * LANES);
+            // SAFETY: made in `Pass::gathered_run` with good pointers, for an isa of this machine.
+            unsafe {
+                let made = source.on_load.as_ref().map(|on_load| on_load.channel::<V>(channel));
+                for pixel in 0..self.count {
+                    let (from, to) = (from.wrapping_add(pixel * pixel_stride), to.add(pixel * LANES));
+                    prefetch_far(from.wrapping_add(next_row));
+                    for lane in (0..LANES).step_by(V::LANES) {
+                        let value = V::load(from.add(lane));
+                        let value = if let Some(made) = &made { made.apply(value) } else { value };
+                        value.store(to.add(lane));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lets the pixels that wait as `[channel][pixel]` go on.
+struct MaskPixels<'a> {
+    masked: &'a Masked,
+    target: PlanesMut,
+    block: usize,
+    place: usize,
+    first: usize,
+    channels: usize,
+    count: usize,
+    waiting: *const f32,
+    channel_sums: *mut f32,
+}
+
+impl VectorKernel<f32> for MaskPixels<'_> {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        for number in 0..self.channels {
+            let channel = self.first + number;
+            let target = channel * self.target.channel_stride + self.place;
+            let target = self.target.block(self.block).wrapping_add(target);
+            let waiting = self.waiting.wrapping_add(number * self.count * LANES);
+            for lane in (0..LANES).step_by(V::LANES) {
+                // SAFETY: made in `Pass::gathered_run` with good pointers, for an isa of this machine.
+                unsafe {
+                    let mut at = self.masked.channel::<V>(self.block, channel, self.place, target);
+                    for pixel in 0..self.count {
+                        at.store(pixel * LANES + lane, V::load(waiting.add(pixel * LANES + lane)));
+                    }
+                    at.add_to(self.channel_sums.add(channel * masked::SUMS), lane);
+                }
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@
 // Registers of a tile are told apart by their index.
 #![allow(clippy::needless_range_loop)]
 
+use super::masked::{self, Masked};
 use super::tile::{self, Tile};
 use super::{LANES, LanesConv, Planes, PlanesMut};
 use crate::cpu::isa::Isa;
@@ -50,6 +51,8 @@ pub(super) struct Winograd<'a> {
     pub(super) target: PlanesMut,
     pub(super) backward: bool,
     pub(super) accumulate: bool,
+    /// What becomes of an input gradient instead.
+    pub(super) masked: Option<&'a Masked>,
 }
 
 // SAFETY: what it points to is read, or written by tasks in disjoint parts.
@@ -83,12 +86,13 @@ impl Winograd<'_> {
             });
             // Neighbouring rows share half of their input, so a task takes several of them.
             let rows = self.conv.height / 2;
-            let strips = rows.min((8 * thread_count()).div_ceil(self.conv.blocks));
-            parallel_for(self.conv.blocks * strips, |task| {
+            let wanted = if self.masked.is_some() { masked::TASKS } else { 8 * thread_count() };
+            let strips = rows.min(wanted.div_ceil(self.conv.blocks));
+            masked::with_sums(self.isa, self.masked, self.conv.blocks * strips, targets, |task, sums| {
                 let (block, strip) = (task / strips, task % strips);
                 for row in rows * strip / strips..rows * (strip + 1) / strips {
                     // SAFETY: the caller's promise; tasks write to disjoint rows.
-                    unsafe { self.row(block, 2 * row, &tiles, kernel.at(0)) };
+                    unsafe { self.row(block, 2 * row, &tiles, kernel.at(0), sums) };
                 }
             });
         });
@@ -139,7 +143,14 @@ impl Winograd<'_> {
     ///
     /// # Safety
     /// As [`Winograd::run`].
-    unsafe fn row(&self, block: usize, y: usize, tiles: &[(usize, usize)], kernel: *const f32) {
+    unsafe fn row(
+        &self,
+        block: usize,
+        y: usize,
+        tiles: &[(usize, usize)],
+        kernel: *const f32,
+        channel_sums: *mut f32,
+    ) {
         let sources = self.source_channels();
         let chunks = sources.div_ceil(MOST_CHANNELS);
         let chunk = sources.div_ceil(chunks.max(1));
@@ -196,7 +207,9 @@ impl Winograd<'_> {
                         if number + 1 >= chunks {
                             // SAFETY: the sums are complete; the target has these pixels.
                             unsafe {
-                                f32::dispatch(self.isa, Finish { of: self, block, y, x, first, count, sums })
+                                let finish =
+                                    Finish { of: self, block, y, x, first, count, sums, channel_sums };
+                                f32::dispatch(self.isa, finish);
                             };
                         }
                     }
@@ -222,7 +235,13 @@ impl VectorKernel<f32> for Transform<'_, '_> {
     fn run<V: Vector<Item = f32>>(self) {
         for first_lane in (0..LANES).step_by(V::LANES) {
             // SAFETY: made in `Winograd::row` with good pointers, for an isa of this machine.
-            unsafe { self.lanes::<V>(first_lane) };
+            unsafe {
+                match (self.of.source.on_load.is_some(), self.is_at_edge()) {
+                    (false, _) => self.lanes::<V, false, true>(first_lane),
+                    (true, true) => self.lanes::<V, true, true>(first_lane),
+                    (true, false) => self.lanes::<V, true, false>(first_lane),
+                }
+            };
         }
     }
 }
@@ -238,10 +257,18 @@ struct Zeros([f32; INPUT_COLUMNS * LANES]);
 static ZEROS: Zeros = Zeros([0.0; INPUT_COLUMNS * LANES]);
 
 impl Transform<'_, '_> {
+    /// Whether some of the input lies outside of the planes.
+    fn is_at_edge(&self) -> bool {
+        let (height, width) = (self.of.conv.height, self.of.conv.width);
+        self.y == 0 || self.y + 2 == height || self.x == 0 || self.x + 2 * SQUARES == width
+    }
+
+    /// Pixels outside of the planes are zeros: read as such, or if pixels are computed as they are loaded, put in.
+    ///
     /// # Safety
     /// As [`Winograd::row`], called from [`Real::dispatch`].
     #[inline(always)]
-    unsafe fn lanes<V: Vector<Item = f32>>(&self, first_lane: usize) {
+    unsafe fn lanes<V: Vector<Item = f32>, const ON_LOAD: bool, const EDGE: bool>(&self, first_lane: usize) {
         let (height, width) = (self.of.conv.height, self.of.conv.width);
         let (top, bottom) = (self.y == 0, self.y + 2 == height);
         let (left, right) = (self.x == 0, self.x + 2 * SQUARES == width);
@@ -252,17 +279,20 @@ impl Transform<'_, '_> {
             let source = block.wrapping_add(channel * self.of.source.channel_stride).wrapping_offset(corner);
             // Rows and columns of pixels outside the plane are read from zeros.
             let zeros = ZEROS.0.as_ptr();
-            let lines = [0, 1, 2, 3].map(|y| {
-                let outside = (y == 0 && top) || (y == 3 && bottom);
-                if outside { zeros } else { source.wrapping_add(y * row) }
-            });
+            let is_outside = |y: usize| EDGE && ((y == 0 && top) || (y == 3 && bottom));
+            let lines =
+                [0, 1, 2, 3].map(|y| if is_outside(y) { zeros } else { source.wrapping_add(y * row) });
             // SAFETY: pixels outside the planes are not read.
             unsafe {
                 let mut rows = [[V::splat(0.0); INPUT_COLUMNS]; INPUT_ROWS];
+                let made = self.of.source.on_load.as_ref().map(|on_load| on_load.channel::<V>(channel));
                 for x in 0..INPUT_COLUMNS {
-                    let outside = (x == 0 && left) || (x == INPUT_COLUMNS - 1 && right);
-                    let load =
-                        |y: usize| V::load(if outside { zeros } else { lines[y].wrapping_add(x * LANES) });
+                    let outside = EDGE && ((x == 0 && left) || (x == INPUT_COLUMNS - 1 && right));
+                    let load = |y: usize| match &made {
+                        Some(_) if ON_LOAD && (outside || is_outside(y)) => V::splat(0.0),
+                        Some(made) if ON_LOAD => made.apply(V::load(lines[y].wrapping_add(x * LANES))),
+                        _ => V::load(if outside { zeros } else { lines[y].wrapping_add(x * LANES) }),
+                    };
                     let (first, second, third, last) = (load(0), load(1), load(2), load(3));
                     rows[0][x] = first.subtract(third);
                     rows[1][x] = second.add(third);
@@ -294,11 +324,73 @@ struct Finish<'a, 'b> {
     first: usize,
     count: usize,
     sums: *const f32,
+    /// The sums of the task, where outputs are masked.
+    channel_sums: *mut f32,
 }
 
 impl VectorKernel<f32> for Finish<'_, '_> {
     #[inline(always)]
     fn run<V: Vector<Item = f32>>(self) {
+        match self.of.masked {
+            Some(masked) => self.masked::<V>(masked),
+            None => self.store::<V>(),
+        }
+    }
+}
+
+impl Finish<'_, '_> {
+    /// The outputs of a square: `[y][x]`.
+    ///
+    /// # Safety
+    /// As [`Winograd::row`], called from [`Real::dispatch`].
+    #[inline(always)]
+    unsafe fn square<V: Vector<Item = f32>>(
+        &self,
+        channel: usize,
+        square: usize,
+        lane: usize,
+    ) -> [[V; 2]; 2] {
+        let sums = self.sums.wrapping_add((channel * SQUARES + square) * LANES + lane);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let at = |point: usize| V::load(sums.add(point * self.count * SQUARES * LANES));
+            let mut rows = [[V::splat(0.0); 4]; 2];
+            for x in 0..4 {
+                let (a, b, c, d) = (at(x), at(4 + x), at(8 + x), at(12 + x));
+                rows[0][x] = a.add(b).add(c);
+                rows[1][x] = b.subtract(c).subtract(d);
+            }
+            rows.map(|[a, b, c, d]| [a.add(b).add(c), b.subtract(c).subtract(d)])
+        }
+    }
+
+    #[inline(always)]
+    fn masked<V: Vector<Item = f32>>(&self, masked: &Masked) {
+        let row = self.of.conv.width * LANES;
+        let place = self.y * row + self.x * LANES;
+        let block = self.of.target.block(self.block).wrapping_add(place);
+        for number in 0..self.count {
+            let channel = self.first + number;
+            let target = block.wrapping_add(channel * self.of.target.channel_stride);
+            for lane in (0..LANES).step_by(V::LANES) {
+                // SAFETY: made in `Winograd::row` with good pointers, for an isa of this machine.
+                unsafe {
+                    let mut at = masked.channel::<V>(self.block, channel, place, target);
+                    for square in 0..SQUARES {
+                        for (y, values) in self.square::<V>(number, square, lane).into_iter().enumerate() {
+                            for (x, value) in values.into_iter().enumerate() {
+                                at.store(y * row + (2 * square + x) * LANES + lane, value);
+                            }
+                        }
+                    }
+                    at.add_to(self.channel_sums.add(channel * masked::SUMS), lane);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store<V: Vector<Item = f32>>(&self) {
         let row = self.of.conv.width * LANES;
         let block = self.of.target.block(self.block);
         for channel in 0..self.count {
@@ -306,20 +398,10 @@ impl VectorKernel<f32> for Finish<'_, '_> {
                 let place = self.y * row + (self.x + 2 * square) * LANES;
                 let target =
                     block.wrapping_add((self.first + channel) * self.of.target.channel_stride + place);
-                let sums = self.sums.wrapping_add((channel * SQUARES + square) * LANES);
                 for lane in (0..LANES).step_by(V::LANES) {
                     // SAFETY: made in `Winograd::row` with good pointers, for an isa of this machine.
                     unsafe {
-                        let at =
-                            |point: usize| V::load(sums.add(point * self.count * SQUARES * LANES + lane));
-                        let mut rows = [[V::splat(0.0); 4]; 2];
-                        for x in 0..4 {
-                            let (a, b, c, d) = (at(x), at(4 + x), at(8 + x), at(12 + x));
-                            rows[0][x] = a.add(b).add(c);
-                            rows[1][x] = b.subtract(c).subtract(d);
-                        }
-                        for (y, [a, b, c, d]) in rows.into_iter().enumerate() {
-                            let values = [a.add(b).add(c), b.subtract(c).subtract(d)];
+                        for (y, values) in self.square::<V>(channel, square, lane).into_iter().enumerate() {
                             for (x, value) in values.into_iter().enumerate() {
                                 let to = target.add(y * row + x * LANES + lane);
                                 if self.of.accumulate {
