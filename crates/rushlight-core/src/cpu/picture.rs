@@ -450,9 +450,9 @@ fn settle(nodes: &mut [PictureNode]) {
 /// Name of a kernel as the op of a node.
 fn kernel_name(step: &Step) -> String {
     match &step.work {
-        Work::LanesConvolution(_) => "conv_lanes".to_string(),
+        Work::LanesConvolution(..) => "conv_lanes".to_string(),
         Work::LanesInputGradient(_) => "conv_input_gradient_lanes".to_string(),
-        Work::LanesKernelGradient(_) => "conv_kernel_gradient_lanes".to_string(),
+        Work::LanesKernelGradient(..) => "conv_kernel_gradient_lanes".to_string(),
         Work::LanesWindow(op, _) => format!("{}_lanes", op.name()),
         Work::Kernel(op) => op.name().to_string(),
         _ => step.work.name(),

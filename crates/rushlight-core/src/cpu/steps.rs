@@ -4,7 +4,7 @@ use crate::cpu::buffer::{Buffer, View, ViewMut};
 use crate::cpu::control::{BranchProgram, LoopProgram};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::conv_channels::{self, Affine, Along, ChannelsConv, Images, ImagesMut};
-use crate::cpu::kernels::conv_lanes::{self, LanesConv, Planes, PlanesMut};
+use crate::cpu::kernels::conv_lanes::{self, LanesConv, Masked, OnLoad, Planes, PlanesMut};
 use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::window_lanes::{self, LanesWindow};
 use crate::cpu::kernels::{self, layout};
@@ -36,9 +36,12 @@ pub(crate) enum Work {
     Loop(Box<FusedLoop>),
     /// The same elements in another place or layout.
     Copy,
-    LanesConvolution(LanesConv),
+    /// With a floor: the input is `max(x · scale + shift, floor)`, computed as it is loaded.
+    LanesConvolution(LanesConv, Option<f32>),
     LanesInputGradient(LanesConv),
-    LanesKernelGradient(LanesConv),
+    LanesKernelGradient(LanesConv, Option<f32>),
+    /// The input gradient, through the mask of an input that was made with that floor.
+    LanesMaskedGradient(LanesConv, f32),
     LanesWindow(Op, LanesWindow),
     Turns(Box<LoopProgram>),
     Choice(Box<BranchProgram>),
@@ -168,6 +171,11 @@ impl Memory<'_> {
     }
 }
 
+/// Whether the input is computed on load, in words.
+fn computed(floor: &Option<f32>) -> &'static str {
+    if floor.is_some() { ", computed on load" } else { "" }
+}
+
 impl Work {
     /// What runs, for listings and profiles.
     pub(crate) fn name(&self) -> String {
@@ -176,9 +184,12 @@ impl Work {
             Work::LanesWindow(op, _) => format!("{} in lanes", op.name()),
             Work::Loop(fused) => format!("loop: {}", fused.ops().join(" ")),
             Work::Copy => "copy".to_string(),
-            Work::LanesConvolution(sizes) => format!("conv {sizes} in lanes"),
+            Work::LanesConvolution(sizes, floor) => format!("conv {sizes} in lanes{}", computed(floor)),
             Work::LanesInputGradient(sizes) => format!("conv {sizes} input gradient in lanes"),
-            Work::LanesKernelGradient(sizes) => format!("conv {sizes} kernel gradient in lanes"),
+            Work::LanesKernelGradient(sizes, floor) => {
+                format!("conv {sizes} kernel gradient in lanes{}", computed(floor))
+            }
+            Work::LanesMaskedGradient(sizes, _) => format!("conv {sizes} input gradient in lanes, masked"),
             Work::Turns(_) => "turns".to_string(),
             Work::Choice(_) => "choice".to_string(),
             Work::PackKernel(_) => "pack a kernel".to_string(),
@@ -194,9 +205,10 @@ impl Work {
                     |places: &[Place]| places.iter().map(|place| place.dims.clone()).collect::<Vec<_>>();
                 op.flops(&dims(inputs), &dims(outputs))
             }
-            Work::LanesConvolution(sizes)
+            Work::LanesConvolution(sizes, _)
             | Work::LanesInputGradient(sizes)
-            | Work::LanesKernelGradient(sizes) => sizes.flops(),
+            | Work::LanesKernelGradient(sizes, _)
+            | Work::LanesMaskedGradient(sizes, _) => sizes.flops(),
             Work::Loop(fused) => fused.points() as u64 * fused.ops().len() as u64,
             Work::ChannelsConvolution(sizes, _) => sizes.flops(),
             Work::Turns(program) => program.flops(),
@@ -206,6 +218,13 @@ impl Work {
 }
 
 impl Step {
+    /// The first input, computed on load with the third and fourth if there is a floor.
+    fn computed_planes(&self, memory: &Memory, floor: Option<f32>) -> Planes {
+        let numbers = |number: usize| memory.address(&self.inputs[number]).cast::<f32>().cast_const();
+        let on_load = floor.map(|floor| OnLoad { scale: numbers(2), shift: numbers(3), floor });
+        Planes { on_load, ..memory.planes(&self.inputs[0]) }
+    }
+
     pub(crate) fn flops(&self) -> u64 {
         self.work.flops(&self.inputs, &self.outputs)
     }
@@ -255,30 +274,33 @@ impl Step {
                     let target = memory.address(output(0));
                     layout::Copy { dims, source, source_strides, target, target_strides }.run(input(0).dtype);
                 }
-                Work::LanesConvolution(sizes) => {
+                Work::LanesConvolution(sizes, floor) => {
                     let kernel = memory.address(input(1)).cast::<f32>();
-                    conv_lanes::forward(
-                        isa,
-                        sizes,
-                        memory.planes(input(0)),
-                        kernel,
-                        memory.planes_mut(output(0)),
-                    );
+                    let from = self.computed_planes(memory, *floor);
+                    conv_lanes::forward(isa, sizes, from, kernel, memory.planes_mut(output(0)));
                 }
                 Work::LanesInputGradient(sizes) => {
                     let kernel = memory.address(input(1)).cast::<f32>();
                     let (from, to) = (memory.planes(input(0)), memory.planes_mut(output(0)));
                     conv_lanes::input_gradient(isa, sizes, from, kernel, to, false);
                 }
-                Work::LanesKernelGradient(sizes) => {
+                Work::LanesKernelGradient(sizes, floor) => {
                     let to = memory.address(output(0)).cast::<f32>();
-                    conv_lanes::kernel_gradient(
-                        isa,
-                        sizes,
-                        memory.planes(input(0)),
-                        memory.planes(input(1)),
-                        to,
-                    );
+                    let from = self.computed_planes(memory, *floor);
+                    conv_lanes::kernel_gradient(isa, sizes, from, memory.planes(input(1)), to);
+                }
+                Work::LanesMaskedGradient(sizes, floor) => {
+                    let numbers = |place: &Place| memory.address(place).cast::<f32>();
+                    let masked = Masked {
+                        x: memory.planes(input(2)),
+                        made: OnLoad { scale: numbers(input(3)), shift: numbers(input(4)), floor: *floor },
+                        factor: numbers(input(5)),
+                        base: self.inputs.get(6).map(|base| memory.planes(base)),
+                        sums: numbers(output(1)),
+                        products: numbers(output(2)),
+                    };
+                    let (from, to) = (memory.planes(input(0)), memory.planes_mut(output(0)));
+                    conv_lanes::masked_input_gradient(isa, sizes, from, numbers(input(1)), &masked, to);
                 }
                 Work::Turns(program) => program.run(memory, &self.inputs, &self.outputs),
                 Work::Choice(program) => program.run(memory, &self.inputs, &self.outputs),

@@ -8,6 +8,7 @@ use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::view::strides_of;
 use crate::cpu::lower::arena::{Lifetime, lay_out};
 use crate::cpu::lower::channels::{self, Channels, Planned, Terms};
+use crate::cpu::lower::attach::{Attached, Made, MaskedLoop};
 use crate::cpu::lower::fused::{make_loop, may_overwrite};
 use crate::cpu::lower::kept::{Kept, move_to_front};
 use crate::cpu::lower::layout::{Layouts, fused_runs_in_lanes, lanes_convolution, lanes_window};
@@ -79,6 +80,7 @@ struct Emitter<'a> {
     current: usize,
     layouts: Layouts,
     channels: Channels,
+    attached: Attached,
     steps: Vec<Step>,
     places: HashMap<ValueId, Place>,
     /// Strided copies of values in lanes, and copies in lanes of strided ones.
@@ -115,6 +117,8 @@ impl<'a> Emitter<'a> {
         let layouts = Layouts::choose(graph);
         let channels = Channels::choose(graph);
         channels.extend_lives(&mut last_use);
+        let attached = Attached::find(graph, &layouts);
+        attached.prolong(graph, &mut last_use);
         let part_of = parts_of_concatenations(graph, &layouts, &channels);
         let mut result_of = HashMap::new();
         for (number, &id) in graph.outputs.iter().enumerate() {
@@ -128,6 +132,7 @@ impl<'a> Emitter<'a> {
             current: 0,
             layouts,
             channels,
+            attached,
             part_of,
             result_of,
             assigned_to,
@@ -155,6 +160,9 @@ impl<'a> Emitter<'a> {
 
     fn node(&mut self, index: usize) {
         self.current = index;
+        if self.attached.is_done_elsewhere(index) {
+            return;
+        }
         let node = &self.graph.nodes[index];
         let id = ValueId { node: index as u32, output: 0 };
         let spec = &node.outputs[0];
@@ -178,7 +186,10 @@ impl<'a> Emitter<'a> {
                 self.constants.push(constant.0.clone());
                 self.settle(id, place);
             }
-            Kind::Fused(fused) => self.fused(index, node, fused),
+            Kind::Fused(fused) => match self.attached.masked.get(&index).copied() {
+                Some(masked) => self.masked(index, node, &masked),
+                None => self.fused(index, node, fused),
+            },
             Kind::Op(Op::Loop(op)) => self.turns(index, node, op),
             Kind::Op(Op::Branch(op)) => self.choice(index, node, op),
             Kind::Op(op) => {
@@ -212,7 +223,8 @@ impl<'a> Emitter<'a> {
     fn view(&mut self, node: &Node, op: &Op) -> Option<Place> {
         let input = *node.inputs.first()?;
         let output = &node.outputs[0];
-        let known = self.places[&input].clone();
+        // What is computed on load has no place.
+        let known = self.places.get(&input)?.clone();
         if let (Op::Slice(slice), Layout::Lanes { .. }) = (op, &known.layout) {
             let whole = output.dims[..3] == known.dims[..3] && slice.step[3] == 1;
             if whole {
@@ -242,16 +254,62 @@ impl<'a> Emitter<'a> {
     fn convolution(&mut self, index: usize, node: &Node, op: &Op, sizes: LanesConv) {
         let id = ValueId { node: index as u32, output: 0 };
         let kernel_gradient = matches!(op, Op::ConvolutionKernelGradient(..));
-        let first = self.in_lanes(node.inputs[0]);
+        let made = self.attached.made.get(&node.inputs[0]).copied();
+        let first = self.in_lanes(made.map_or(node.inputs[0], |made| made.x));
         let second =
             if kernel_gradient { self.in_lanes(node.inputs[1]) } else { self.contiguous(node.inputs[1]) };
+        let mut inputs = smallvec::smallvec![first, second];
+        inputs.extend(made.iter().flat_map(|made| self.affine(made)));
+        let floor = made.map(|made| made.floor);
         let output = self.allocate(id, !kernel_gradient);
         let work = match op {
-            Op::Convolution(_) => Work::LanesConvolution(sizes),
+            Op::Convolution(_) => Work::LanesConvolution(sizes, floor),
             Op::ConvolutionInputGradient(..) => Work::LanesInputGradient(sizes),
-            _ => Work::LanesKernelGradient(sizes),
+            _ => Work::LanesKernelGradient(sizes, floor),
         };
-        self.push(work, smallvec::smallvec![first, second], SmallVec::from_elem(output, 1), index);
+        self.push(work, inputs, SmallVec::from_elem(output, 1), index);
+    }
+
+    /// Scale and shift of what is computed on load.
+    fn affine(&mut self, made: &Made) -> [Place; 2] {
+        [made.scale, made.shift].map(|id| self.contiguous(id))
+    }
+
+    /// The input gradient of a convolution that goes on through the mask of its input.
+    fn masked(&mut self, index: usize, node: &Node, masked: &MaskedLoop) {
+        let convolution = &self.graph.nodes[masked.convolution];
+        let sizes = lanes_convolution(self.graph, convolution).expect("looked at before").sizes;
+        let gradient = self.in_lanes(convolution.inputs[0]);
+        let kernel = self.contiguous(convolution.inputs[1]);
+        let x = self.in_lanes(masked.made.x);
+        let [scale, shift] = self.affine(&masked.made);
+        let factor = self.contiguous(masked.factor);
+        let base = masked.base.map(|base| self.in_lanes(base));
+        let output = |number: usize| ValueId { node: index as u32, output: number as u32 };
+        let id = output(masked.target);
+        let free = |place: &&Place| {
+            let fits = matches!(place.storage, Storage::Temporary(_))
+                && place.dims == node.outputs[masked.target].dims;
+            let apart = [&x, &gradient].iter().all(|other| overlap(other, place) == Some(false));
+            fits && apart && !self.part_of.contains_key(&id) && self.dead_after(index, place)
+        };
+        let target = match base.as_ref().filter(free).cloned() {
+            Some(place) => {
+                self.settle(id, place.clone());
+                place
+            }
+            None => self.allocate(id, true),
+        };
+        let mut outputs: SmallVec<[Place; 2]> = smallvec::smallvec![target];
+        for number in [masked.sum, masked.product] {
+            outputs.push(match number {
+                Some(number) => self.allocate(output(number), false),
+                None => self.temporary(self.graph.spec(masked.factor), false),
+            });
+        }
+        let mut inputs: SmallVec<[Place; 4]> = smallvec::smallvec![gradient, kernel, x, scale, shift, factor];
+        inputs.extend(base);
+        self.push(Work::LanesMaskedGradient(sizes, masked.made.floor), inputs, outputs, index);
     }
 
     /// A convolution with channels in lanes, with what it takes along.

@@ -3,12 +3,14 @@
 //! - [`layout`] decides which values are kept in lanes, [`channels`] what the other convolutions take along;
 //! - [`place`] says where a value lies: views share their input's memory, the parts of a concatenation lie in
 //!   its memory from the start, elementwise results take over the memory of inputs that are read no more;
+//! - [`attach`] finds the loops that convolutions do along the way;
 //! - [`fused`] turns fused nodes into loops, [`emit`] everything into steps;
 //! - [`kept`] finds the steps whose results are kept from call to call;
 //! - [`arena`] lays all temporary memory out in one block, by lifetime.
 
 mod arena;
 mod channels;
+mod attach;
 mod emit;
 mod fused;
 mod kept;
