@@ -224,6 +224,7 @@ impl Plan<'_> {
         for (first_input, input_count) in input_tiles(self.isa, inputs.len(), output_tiles[0].1) {
             let mut tile_sums = input_tile_sums;
             let mut channel = input.wrapping_add((inputs.start + first_input) * self.input.channel_stride);
+            let next = channel.wrapping_add(input_count * self.input.channel_stride);
             let mut channel_stride = self.input.channel_stride;
             if self.input.on_load.is_some() {
                 // The rows that the strip meets, computed once for all taps.
@@ -264,6 +265,8 @@ impl Plan<'_> {
                                 rows: y.len(),
                                 pixels: x.len(),
                                 sums: tile_sums,
+                                ahead: next.wrapping_offset(place * LANES as isize),
+                                ahead_channel_stride: self.input.channel_stride,
                             };
                             // SAFETY: valid positions read inside the input.
                             unsafe { run_tile(self.isa, &tile, output_count, input_count) };
@@ -330,13 +333,10 @@ impl VectorKernel<f32> for Compute<'_, '_> {
         for number in 0..self.count {
             let plane = self.from.wrapping_add(number * self.of.input.channel_stride);
             let (from, to) = (plane.wrapping_add(self.rows.start * row), self.to.wrapping_add(number * size));
-            // What the next channels will be computed from.
-            let next = from.wrapping_add(self.count * self.of.input.channel_stride);
             // SAFETY: made in `Plan::add_strip` with good pointers, for an isa of this machine.
             unsafe {
                 let made = on_load.channel::<V>(self.first + number);
                 for place in (0..size).step_by(V::LANES) {
-                    prefetch(next.wrapping_add(place));
                     made.apply(V::load(from.add(place))).store(to.add(place));
                 }
             }
@@ -382,6 +382,9 @@ struct Tile {
     rows: usize,
     pixels: usize,
     sums: *mut f32,
+    /// What lies in the planes where the next tile's inputs come from, brought near meanwhile.
+    ahead: *const f32,
+    ahead_channel_stride: usize,
 }
 
 /// # Safety
@@ -429,14 +432,14 @@ impl<const OUTPUTS: usize, const INPUTS: usize> VectorKernel<f32> for Shaped<'_,
             for first_lane in (0..LANES).step_by(V::LANES) {
                 let mut gradient_row = tile.gradient.add(first_lane);
                 let mut input_row = tile.input.add(first_lane);
+                let mut ahead_row = tile.ahead.wrapping_add(first_lane);
                 for _ in 0..tile.rows {
-                    let (mut gradient, mut input) = (gradient_row, input_row);
+                    let (mut gradient, mut input, mut ahead) = (gradient_row, input_row, ahead_row);
                     for _ in 0..tile.pixels {
                         let mut values = [V::splat(0.0); INPUTS];
                         for (number, value) in values.iter_mut().enumerate() {
                             *value = V::load(input.add(number * tile.input_channel_stride));
-                            // The next tile's inputs, if there is one.
-                            prefetch(input.wrapping_add((INPUTS + number) * tile.input_channel_stride));
+                            prefetch(ahead.wrapping_add(number * tile.ahead_channel_stride));
                         }
                         for output in 0..OUTPUTS {
                             let factor = V::load(gradient.add(output * tile.gradient_channel_stride));
@@ -447,9 +450,11 @@ impl<const OUTPUTS: usize, const INPUTS: usize> VectorKernel<f32> for Shaped<'_,
                         }
                         gradient = gradient.wrapping_add(LANES);
                         input = input.wrapping_add(tile.input_pixel_stride);
+                        ahead = ahead.wrapping_add(tile.input_pixel_stride);
                     }
                     gradient_row = gradient_row.wrapping_add(tile.gradient_row_stride);
                     input_row = input_row.wrapping_add(tile.input_row_stride);
+                    ahead_row = ahead_row.wrapping_add(tile.input_row_stride);
                 }
             }
             for output in 0..OUTPUTS {
