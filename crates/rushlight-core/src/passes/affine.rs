@@ -35,37 +35,31 @@ pub(super) fn run(graph: &Graph) -> Graph {
     rewriter.finish()
 }
 
-/// By node: whether its value is only cut into channels and added to: cut at least once, or part of a sum that is.
+/// By node: whether its value is only cut into channels and added to one other.
 fn sums_that_may_wait(graph: &Graph) -> Vec<bool> {
     #[derive(Clone, Default)]
     struct Uses {
         cuts: u32,
         additions: u32,
         others: u32,
-        /// The sum is added to another one that may wait.
-        added_to_waiting: bool,
     }
     let mut uses = vec![Uses::default(); graph.nodes.len()];
     graph.roots().for_each(|id| uses[id.node as usize].others += 1);
-    let mut may_wait = vec![false; graph.nodes.len()];
-    for (index, node) in graph.nodes.iter().enumerate().rev() {
-        let Uses { cuts, additions, others, added_to_waiting } = uses[index];
-        may_wait[index] = others == 0 && additions <= 1 && (cuts > 0 || added_to_waiting);
+    for node in &graph.nodes {
         for input in &node.inputs {
             let uses = &mut uses[input.node as usize];
             match &node.kind {
                 Kind::Op(Op::Slice(slice)) if cuts_channels(slice, &graph.spec(*input).dims) => {
                     uses.cuts += 1
                 }
-                Kind::Op(Op::Binary(Binary::Add)) => {
-                    uses.additions += 1;
-                    uses.added_to_waiting |= may_wait[index];
-                }
+                Kind::Op(Op::Binary(Binary::Add)) => uses.additions += 1,
                 _ => uses.others += 1,
             }
         }
     }
-    may_wait
+    uses.iter()
+        .map(|uses| uses.others == 0 && uses.additions <= 1 && uses.cuts + uses.additions > 0)
+        .collect()
 }
 
 /// Whether a slice takes a range of the last axis, and everything of the others.

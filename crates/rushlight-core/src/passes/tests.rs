@@ -2,12 +2,13 @@
 
 use crate::cpu::Program;
 use crate::cpu::kernels::testing::Numbers;
+use crate::cpu::lower::lower;
 use crate::graph::{Graph, Kind, evaluate, from_recording, verify};
 use crate::ops::Op;
 use crate::passes;
 use crate::tensor::{DType, Inner, Spec, Tensor, Value};
 use crate::trace::recorder;
-use crate::{ConvOptions, Padding, PoolOptions, concat, where_};
+use crate::{ConvOptions, Padding, PoolOptions, Tape, concat, where_};
 
 fn random_values(numbers: &mut Numbers, dims: &[usize]) -> Tensor {
     Tensor::new(&numbers.take::<f32>(dims.iter().product()), dims)
@@ -164,4 +165,60 @@ fn a_selection_that_reads_one_loop_twice_and_another_once_joins_all() {
     let graph = passes::optimize(from_recording("selection", &recording, &inputs, &[output]));
     let loops = graph.nodes.iter().filter(|node| matches!(node.kind, Kind::Fused(_)));
     assert_eq!(loops.count(), 1, "{graph}");
+}
+
+/// A dense block of layers BN-ReLU-conv, with bottlenecks, pooled in the end: its loss, and all gradients.
+#[test]
+fn the_gradient_of_a_dense_block_is_done_by_its_convolutions() {
+    let mut numbers = Numbers::new(21);
+    let (batch, side, growth) = (16, 8, 6);
+    let mut arguments = vec![random_values(&mut numbers, &[batch, side, side, 3])];
+    arguments.push(random_values(&mut numbers, &[3, 3, 3, 7]));
+    let mut channels = 7;
+    for _ in 0..2 {
+        for dims in [&[channels][..], &[channels], &[1, 1, channels, 8], &[8], &[8], &[3, 3, 8, growth]] {
+            arguments.push(random_values(&mut numbers, dims));
+        }
+        channels += growth;
+    }
+    arguments.push(random_values(&mut numbers, &[1, 1, channels, 9]));
+    let ((symbols, outputs), recording) = recorder::record_with(|| {
+        let spec = |tensor: &Tensor| Spec::new(tensor.shape().unwrap(), DType::F32);
+        let symbols: Vec<Tensor> = arguments.iter().map(|x| recorder::add_input("x", spec(x))).collect();
+        let tape = Tape::new();
+        symbols.iter().for_each(|symbol| tape.watch(symbol));
+        let norm_relu = |x: &Tensor, gamma: &Tensor, beta: &Tensor| {
+            let mean = x.mean([0, 1, 2]);
+            let variance = x.square().mean([0, 1, 2]) - mean.square();
+            let factor = (variance + 0.01).rsqrt() * gamma;
+            (x * &factor + (beta - mean * &factor)).relu()
+        };
+        let same = ConvOptions::new().padding(Padding::Same);
+        let mut x = symbols[0].conv2d(&symbols[1], &same);
+        for layer in symbols[2..14].chunks(6) {
+            let y = norm_relu(&x, &layer[0], &layer[1]).conv2d(&layer[2], &ConvOptions::new());
+            let y = norm_relu(&y, &layer[3], &layer[4]);
+            let y = y.conv2d(&layer[5], &same);
+            x = concat(&[&x, &y], -1);
+        }
+        let pooled = x.conv2d(&symbols[14], &ConvOptions::new()).average_pool2d(&PoolOptions::new(2));
+        let loss = pooled.square().sum(..);
+        let sources: Vec<&Tensor> = symbols.iter().collect();
+        let mut outputs = tape.gradient(&loss, &sources).unwrap();
+        outputs.push(loss);
+        (symbols, outputs)
+    });
+    let graph = from_recording("dense block", &recording, &symbols, &outputs);
+    let inputs: Vec<Value> = arguments.iter().map(value_of).collect();
+    let (expected, _) = evaluate(&graph, &inputs, &[]);
+    let recorded = graph.clone();
+    let optimized = passes::optimize(graph);
+    assert_same(&expected, &evaluate(&optimized, &inputs, &[]).0, "a pass", &optimized);
+    let program = Program::compile(recorded, optimized.clone());
+    let listing: String = lower(&optimized).steps.iter().map(|step| format!("{step}\n")).collect();
+    let count = |name: &str| listing.matches(name).count();
+    assert_eq!(count("in lanes, computed on load"), 8, "both passes of four convolutions:\n{listing}");
+    assert_eq!(count("input gradient in lanes, masked"), 4, "{listing}");
+    let inputs: Vec<&Value> = inputs.iter().collect();
+    assert_same(&expected, &program.run(&[], &inputs).unwrap(), "the program", &optimized);
 }
