@@ -9,8 +9,8 @@
 //! - [`arena`] lays all temporary memory out in one block, by lifetime.
 
 mod arena;
-mod channels;
 mod attach;
+mod channels;
 mod emit;
 mod fused;
 mod kept;
