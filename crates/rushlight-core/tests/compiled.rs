@@ -157,3 +157,51 @@ fn variables_swap_in_program_order() -> Result<()> {
     assert_eq!(kept.to_vec::<f32>()?, [1.0, 2.0]);
     Ok(())
 }
+
+/// What a program keeps from call to call depends on variables: it must notice every way in which they change.
+#[test]
+fn inference_sees_new_weights() -> Result<()> {
+    let kernel = weights("kernel", &[3, 3, 20, 24], 1)?;
+    let narrow = weights("narrow", &[1, 1, 24, 20], 2)?;
+    let gamma = weights("gamma", &[24], 3)?;
+    let same = ConvOptions::new().padding(Padding::Same);
+    // Convolutions that take along what comes before and after, parts of a concatenation and a shortcut.
+    let (of_net, of_train) =
+        ((kernel.clone(), gamma.clone(), narrow.clone()), (kernel.clone(), gamma.clone()));
+    let net = move |x: &Tensor| {
+        let (kernel, gamma, narrow) = &of_net;
+        let y =
+            (x.conv2d(&kernel.read(), &same) * (gamma.read().square() + 0.1).rsqrt() + gamma.read()).relu();
+        let both = concat(&[x, &(y.conv2d(&narrow.read(), &same) + x).relu()], -1);
+        let seen = (&both * 0.5 + &both.mean([0, 1, 2])).relu();
+        concat(&[&both, &seen.slice_axis(3, 0, 20).conv2d(&kernel.read(), &same)], -1)
+    };
+    let infer = function("infer", net.clone());
+    // Variables that a function assigns are written in place.
+    let train = function("train", move |x: &Tensor| -> Result<Tensor> {
+        let (kernel, gamma) = &of_train;
+        kernel.assign_sub(&(kernel.read() * x.mean(..)))?;
+        gamma.assign_add(&x.mean(..))?;
+        Ok(x.mean(..))
+    });
+    let x = random::Generator::new(4).normal([2, 9, 7, 20], 0.3, 1.0, DType::F32);
+    let check = |when: &str| -> Result<()> {
+        let (got, wanted) = (infer.call(&x).to_vec::<f32>()?, net(&x).to_vec::<f32>()?);
+        let error = got.iter().zip(&wanted).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+        let largest = wanted.iter().fold(0f32, |most, value| most.max(value.abs()));
+        assert!(error < 2e-5 * largest, "{when}: {error} of {largest}");
+        Ok(())
+    };
+    for round in 0..8 {
+        check(&format!("round {round}, weights as they were"))?;
+        check(&format!("round {round}, the same again"))?;
+        train.call(&x)?;
+        check(&format!("round {round}, trained"))?;
+        narrow.assign(&(narrow.read() * 1.5))?;
+        check(&format!("round {round}, assigned"))?;
+        let whole = concat(&[&kernel.read(), &kernel.read()], 3);
+        kernel.assign(&whole.slice_axis(3, 12, 36))?;
+        check(&format!("round {round}, assigned a view"))?;
+    }
+    Ok(())
+}
