@@ -50,7 +50,7 @@ fn shapes(cases: &mut Vec<Case>) {
     }));
     cases.push(
         Case::new("axis_size", "columns", vec![uniform(70, &[2, 3], -1.0, 1.0)], |x| {
-            x[0].axis_size(-1, rushlight_core::DType::F64)
+            x[0].axis_size(-1, x[0].dtype().unwrap_or(rushlight_core::DType::F64))
         })
         .without_gradient(),
     );
