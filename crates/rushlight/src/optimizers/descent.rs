@@ -6,7 +6,7 @@ use crate::optimizers::settings::Settings;
 use crate::optimizers::state::check;
 use crate::optimizers::{LearningRate, Optimizer, OptimizerState, Slot};
 use rushlight_core::trace::Flat;
-use rushlight_core::{DType, Error, ErrorKind, Result, Structure, Tensor, Variable, eagerly, where_};
+use rushlight_core::{DType, Error, ErrorKind, Result, Structure, Tensor, Variable, eagerly, scope, where_};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -298,9 +298,11 @@ impl<R: UpdateRule> Optimizer for Descent<R> {
         };
         self.rule.begin(&clock)?;
         for (gradient, variable) in self.settings.clip(gradients).into_iter().zip(variables) {
-            let value = self.decayed(variable, &clock);
-            let new = self.rule.update(&VariableStep { clock: &clock, variable, value, gradient })?;
-            variable.assign(&choose(clock.apply.as_ref(), &new, &variable.read()))?;
+            scope(&variable.name().replace('/', "_"), None, || {
+                let value = self.decayed(variable, &clock);
+                let new = self.rule.update(&VariableStep { clock: &clock, variable, value, gradient })?;
+                variable.assign(&choose(clock.apply.as_ref(), &new, &variable.read()))
+            })?;
         }
         self.average(variables, &updates, condition)?;
         variables.iter().try_for_each(Variable::constrain)?;

@@ -46,13 +46,14 @@ fn time_of(node: &PictureNode, kernels: &HashMap<usize, &KernelRun>) -> Option<(
 /// A name for each node, unique, with its layers as scopes.
 fn names(picture: &Picture) -> Vec<String> {
     let mut names = Names { taken: HashSet::new(), counts: HashMap::new() };
-    // Variables first: they keep their own names.
+    // Variables first, so that they keep their own names.
+    let homes = Homes::of(picture);
     let variables: HashMap<usize, String> = picture
         .nodes
         .iter()
         .enumerate()
         .filter_map(|(index, node)| match &node.kind {
-            PictureKind::Variable(name) => Some((index, names.unique(name_part(name)))),
+            PictureKind::Variable(name) => Some((index, names.unique(homes.place(&name_part(name))))),
             _ => None,
         })
         .collect();
@@ -88,6 +89,34 @@ fn scope_of(picture: &Picture, node: &PictureNode) -> String {
         None => path,
     };
     name_part(inside)
+}
+
+/// The scopes of a picture by their ends, to find where a variable is at home: `model/dense` for `dense/kernel`.
+struct Homes(HashMap<String, String>);
+
+impl Homes {
+    fn of(picture: &Picture) -> Homes {
+        let mut homes = HashMap::new();
+        for node in &picture.nodes {
+            let whole = scope_of(picture, node);
+            let ancestors = whole.match_indices('/').map(|(end, _)| &whole[..end]).chain([whole.as_str()]);
+            for scope in ancestors.filter(|scope| !scope.is_empty()) {
+                let starts = scope.match_indices('/').map(|(slash, _)| slash + 1).chain([0]);
+                for start in starts {
+                    homes.entry(scope[start..].to_string()).or_insert_with(|| scope.to_string());
+                }
+            }
+        }
+        Homes(homes)
+    }
+
+    /// The name of a variable below the scope that its own path ends in; of several the first.
+    fn place(&self, name: &str) -> String {
+        let ends = name.rmatch_indices('/').map(|(end, _)| end);
+        ends.into_iter()
+            .find_map(|end| Some(format!("{}{}", self.0.get(&name[..end])?, &name[end..])))
+            .unwrap_or_else(|| name.to_string())
+    }
 }
 
 struct Names {

@@ -208,3 +208,184 @@ fn models_are_described_with_inner_models_and_shared_layers() {
         (Some("Sequential"), 2)
     );
 }
+
+/// Writes until it is killed, if the test below started it; does nothing otherwise.
+#[test]
+fn a_writer_that_is_killed_at_work() {
+    let Some(directory) = std::env::var_os("RUSHLIGHT_TEST_KILLED") else { return };
+    let writer = Writer::create(directory).unwrap().flush_every(Duration::from_millis(5));
+    for step in 0.. {
+        writer.scalar("loss", step, step as f64).unwrap();
+        writer.histogram("weights", step, &Tensor::arange(50, DType::F32)).unwrap();
+    }
+}
+
+#[test]
+fn what_was_written_before_a_kill_is_whole() {
+    let scratch = Scratch::new("tensorboard-killed");
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tensorboard::tests::a_writer_that_is_killed_at_work"])
+        .env("RUSHLIGHT_TEST_KILLED", &scratch.0)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let file = || fs::read_dir(&scratch.0).unwrap().next().map(|entry| entry.unwrap().path());
+    let start = now();
+    while file().is_none_or(|path| fs::metadata(path).unwrap().len() < 200_000) {
+        assert!(now() - start < 60.0, "the child writes nothing");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // On Unix this is SIGKILL.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(records(&file().unwrap()).len() > 100, "every record is whole");
+}
+
+/// All event files below a directory, one behind the other.
+fn all_bytes(directory: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            records(&path).iter().for_each(|record| bytes.extend(record));
+        }
+    }
+    bytes
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn small_model() -> Model {
+    let image = Input::new([8, 8, 3]);
+    let x = Conv2d::new(16, 3).padding(Same).named("first").call(&image);
+    let x = x.apply(BatchNormalization::new().named("norm")).relu();
+    let logits = x.apply(GlobalAveragePooling2d::new()).apply(Dense::new(4).named("head"));
+    let mut model = Model::new(&image, &logits).unwrap();
+    let loss = SparseCategoricalCrossentropy::from_logits();
+    model.compile(Sgd::new(0.1).momentum(0.9), loss, [Accuracy::new()]);
+    model
+}
+
+fn small_data() -> Dataset {
+    let images = random::uniform([64, 8, 8, 3], 0.0, 1.0, DType::F32);
+    let labels = random::randint([64], 0, 4, DType::I32);
+    Dataset::from_tensors(&images, &labels).unwrap().batch(16)
+}
+
+#[test]
+fn a_training_is_logged_as_asked() {
+    let scratch = Scratch::new("tensorboard-callback");
+    let (model, data) = (small_model(), small_data());
+    let log = TensorBoard::new(&scratch.0)
+        .update_freq(UpdateFreq::Batches(2))
+        .histogram_freq(1)
+        .write_images(true)
+        .write_steps_per_second(true)
+        .profile_batch(3..=5)
+        .hparams(HParams::new().with("learning_rate", 0.1));
+    model.fit(&data, Fit::epochs(2).verbose(0).validation(&data).callback(log)).unwrap();
+    let train = all_bytes(&scratch.0.join("train"));
+    for tag in [
+        "epoch_loss",
+        "epoch_accuracy",
+        "epoch_learning_rate",
+        "epoch_steps_per_second",
+        "batch_loss",
+        "batch_steps_per_second",
+        "first/kernel/histogram",
+        "first/kernel/image",
+        "head/bias/image",
+        "keras",
+        "training_step/recorded",
+        "training_step/compiled",
+        "batch_5/compiled",
+        "_hparams_/session_start_info",
+        "_hparams_/session_end_info",
+    ] {
+        assert!(holds(&train, tag), "train lacks {tag}");
+    }
+    let validation = all_bytes(&scratch.0.join("validation"));
+    for tag in ["epoch_loss", "evaluation_accuracy_vs_iterations"] {
+        assert!(holds(&validation, tag), "validation lacks {tag}");
+    }
+    assert_eq!(fs::read_dir(scratch.0.join("train/plugins/profile")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_logged_and_a_failed_training_says_so() {
+    let scratch = Scratch::new("tensorboard-failure");
+    let data =
+        small_data().map(|batch| Ok(Batch { targets: vec![Tensor::zeros([3, 3], DType::F32)], ..batch }));
+    let hparams = HParams::new().with("learning_rate", 0.1);
+    let log = TensorBoard::new(&scratch.0).write_graph(false).hparams(hparams);
+    small_model().fit(&data, Fit::epochs(1).verbose(0).callback(log)).unwrap_err();
+    let train = all_bytes(&scratch.0.join("train"));
+    assert!(holds(&train, "_hparams_/session_end_info") && !holds(&train, "keras"));
+    let log = TensorBoard::new(&scratch.0).profile_batch(0..=3);
+    let error = small_model().fit(&small_data(), Fit::epochs(1).verbose(0).callback(log)).unwrap_err();
+    assert_eq!(error.rule(), "profile_batch counts batches from 1, the first one first");
+    assert!(rushlight_core::profile::stop().kernels.is_empty(), "no profile is left on the way");
+}
+
+#[test]
+fn a_traced_call_is_drawn_with_times_that_add_up() {
+    let scratch = Scratch::new("tensorboard-trace");
+    let (model, x) = (small_model(), random::uniform([16, 8, 8, 3], 0.0, 1.0, DType::F32));
+    let infer = rushlight_core::trace::function("infer", |x: &Tensor| model.call(x));
+    let (_, collected) = rushlight_core::profile::profile(|| infer.call(&x).check().map(drop));
+    let call = &collected.graphs[0];
+    let kernels = collected.kernels.iter().filter(|kernel| kernel.place.is_some());
+    let took: Duration = kernels.map(|kernel| kernel.duration).sum();
+    for picture in [call.plan.recorded(), call.plan.compiled()] {
+        let graph = function_graph::op_graph(&picture);
+        graph.check().unwrap();
+        let runs = function_graph::runs(&picture, &collected, 0);
+        let sum: Duration = runs.iter().filter_map(|run| Some(run.time?.1)).sum();
+        let apart = sum.abs_diff(took).as_secs_f64() / took.as_secs_f64();
+        assert!(apart < 0.02, "{sum:?} of {took:?} is told apart");
+        let named = |name: &str| graph.nodes.iter().any(|node| node.name.ends_with(name));
+        assert!(named("/first/kernel") && named("argument_0") && named("result_0"));
+    }
+    let compiled = function_graph::op_graph(&call.plan.compiled());
+    assert!(compiled.nodes.iter().any(|node| node.name.contains("/loop_")));
+
+    let traced = trace(&scratch.0, "infer", || infer.call(&x)).unwrap();
+    assert_eq!(traced.shape().unwrap(), [16, 4]);
+    let bytes = all_bytes(&scratch.0);
+    assert!(holds(&bytes, "infer/recorded") && holds(&bytes, "infer/compiled"));
+    assert!(scratch.0.join("plugins/profile").is_dir());
+    let error = trace(&scratch.0, "nothing", || 3).unwrap_err();
+    assert_eq!(error.rule(), "nothing was traced: the closure must call a recorded function");
+}
+
+#[test]
+fn kernels_lie_inside_their_layers_on_the_line_of_their_thread() {
+    let scratch = Scratch::new("tensorboard-timeline");
+    let (model, x) = (small_model(), random::uniform([16, 8, 8, 3], 0.0, 1.0, DType::F32));
+    let infer = rushlight_core::trace::function("infer", |x: &Tensor| model.call(x));
+    let (_, collected) = rushlight_core::profile::profile(|| infer.call(&x).check().map(drop));
+    let lines = timeline::lines(&collected);
+    let main = &lines[0];
+    let end = |event: &timeline::Event| event.start + event.duration;
+    assert!(main.events.windows(2).all(|pair| pair[0].start <= pair[1].start));
+    let mut kernels = 0;
+    for event in &main.events {
+        let timeline::EventKind::Kernel { op } = &event.kind else { continue };
+        let Some((path, _)) = op.split_once("first/") else { continue };
+        kernels += 1;
+        assert!(path.starts_with("infer/"), "{op}");
+        let layer = main
+            .events
+            .iter()
+            .find(|outer| outer.name == "first" && outer.start <= event.start && end(outer) >= end(event));
+        assert!(layer.is_some(), "{op} lies in no event of its layer");
+    }
+    assert!(kernels > 0);
+    let path = scratch.0.join("trace.json");
+    write_chrome_trace(&path, &collected).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let events = json["traceEvents"].as_array().unwrap();
+    assert!(events.iter().filter(|event| event["ph"] == "X").count() >= collected.kernels.len());
+}
