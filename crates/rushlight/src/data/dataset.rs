@@ -10,6 +10,10 @@ use rushlight_core::{Error, ErrorKind, Result, Tensor};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+/// What profiles call the waiting for a batch, and the making of one.
+pub(crate) const WAITING: &str = "wait for data";
+pub(crate) const LOADING: &str = "make batch";
+
 /// Examples that can be fetched by number.
 pub trait Source: Send + Sync + 'static {
     /// The number of examples.
@@ -383,7 +387,7 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Result<Batch>> {
         match &mut self.0 {
             Origin::Here(batches) => batches.next(),
-            Origin::Threads(workers) => span("wait for data", || workers.next()),
+            Origin::Threads(workers) => span(WAITING, || workers.next()),
         }
     }
 }
@@ -404,7 +408,7 @@ impl Plan {
     pub(crate) fn batch(&self, number: usize) -> Result<Batch> {
         let size = self.data.batch_size();
         let examples = &self.order[number * size..((number + 1) * size).min(self.order.len())];
-        span("make batch", || {
+        span(LOADING, || {
             let mut batch = self.data.source.batch(examples, self.epoch);
             for change in &self.data.maps {
                 batch = batch.and_then(|batch| change(batch));

@@ -16,6 +16,7 @@ mod workers;
 
 pub use augment::{Augmentation, Normalization};
 pub use dataset::{Batch, Batches, Dataset, Source};
+pub(crate) use dataset::{LOADING, WAITING};
 pub use download::{FetchOptions, MIRROR_VARIABLE, Progress, RemoteFile, fetch};
 pub use drawn::{DRAWN_CLASSES, drawn_shapes};
 pub use error::DataError;

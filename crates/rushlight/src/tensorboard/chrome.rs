@@ -32,6 +32,7 @@ fn trace(profile: &Profile) -> Value {
             let (name, category) = match &event.kind {
                 EventKind::Step(number) => (format!("{} {number}", event.name), "step"),
                 EventKind::Kernel { .. } => (event.name.clone(), "kernel"),
+                EventKind::Data => (event.name.clone(), "data"),
                 EventKind::Other => (event.name.clone(), "other"),
             };
             events.push(json!({

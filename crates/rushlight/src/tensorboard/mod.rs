@@ -15,6 +15,7 @@
 mod callback;
 mod chrome;
 mod conceptual;
+mod embedding;
 mod event_file;
 mod function_graph;
 mod graph;

@@ -1,5 +1,6 @@
 //! A profile as lines of events, one line a thread: what the Profile tab and trace files show.
 
+use crate::data::{LOADING, WAITING};
 use rushlight_core::profile::{KernelRun, Profile};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(super) enum EventKind {
     Step(u64),
     /// A kernel: the op's name and type in statistics.
     Kernel { op: String },
+    /// Making a batch, or waiting for one.
+    Data,
     /// A layer, a call of a function, a worker's part, anything else.
     Other,
 }
@@ -46,11 +49,14 @@ pub(super) fn lines(profile: &Profile) -> Vec<Line> {
         event.details.push(("temporary memory", format!("{} bytes", call.temporary_bytes)));
         main.push(event);
     }
-    main.extend(layers(&profile.kernels));
+    main.extend(layers(profile));
     main.extend(profile.kernels.iter().map(kernel));
     let mut others: BTreeMap<String, Vec<Event>> = BTreeMap::new();
     for span in &profile.spans {
-        let event = Event::other(&span.name, span.start, span.duration);
+        let mut event = Event::other(&span.name, span.start, span.duration);
+        if [WAITING, LOADING].contains(&span.name.as_str()) {
+            event.kind = EventKind::Data;
+        }
         match &span.thread {
             Some(thread) => others.entry(thread.clone()).or_default().push(event),
             None => main.push(event),
@@ -93,14 +99,25 @@ fn steps(profile: &Profile) -> Vec<Event> {
     profile.steps.iter().map(|run| step(&run.name, run.number, run.start, run.duration)).collect()
 }
 
+/// The layers of a kernel, without the function whose call has an event of its own.
+fn inside_function<'a>(profile: &Profile, kernel: &'a KernelRun) -> &'a str {
+    let path = kernel.path.as_deref().unwrap_or_default();
+    let call = kernel.place.and_then(|place| profile.graphs.get(place.call));
+    match call.and_then(|call| path.strip_prefix(&*call.function)) {
+        Some("") => "",
+        Some(inside) => inside.strip_prefix('/').unwrap_or(path),
+        None => path,
+    }
+}
+
 /// Kernels that follow each other in one layer lie inside an event of that layer, layers in those around them.
-fn layers(kernels: &[KernelRun]) -> Vec<Event> {
+fn layers(profile: &Profile) -> Vec<Event> {
     let mut done = Vec::new();
     // The open layers, outermost first: name, start, end.
     let mut open: Vec<(String, Duration, Duration)> = Vec::new();
     let mut call = None;
-    for kernel in kernels {
-        let path = kernel.path.as_deref().unwrap_or_default();
+    for kernel in &profile.kernels {
+        let path = inside_function(profile, kernel);
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let same_call = kernel.place.map(|place| place.call) == call;
         call = kernel.place.map(|place| place.call);

@@ -107,6 +107,8 @@ struct Plane {
 struct Numbered {
     numbers: HashMap<String, i64>,
     names: Vec<String>,
+    /// What is shown instead of a name, if it is something else.
+    shown: HashMap<String, String>,
 }
 
 impl Numbered {
@@ -120,10 +122,20 @@ impl Numbered {
         number
     }
 
-    /// Map entries { 1 key, 2 { 1 id, 2 name } }.
+    fn shown(&mut self, name: &str, instead: &str) {
+        if name != instead && !self.shown.contains_key(name) {
+            self.shown.insert(name.to_string(), instead.to_string());
+        }
+    }
+
+    /// Map entries { 1 key, 2 { 1 id, 2 name, 4 display name } }.
     fn entries(&self) -> impl Iterator<Item = Message> + '_ {
         self.names.iter().zip(1..).map(|(name, number)| {
             let metadata = Message::new().integer(1, number).text(2, name);
+            let metadata = match self.shown.get(name) {
+                Some(shown) => metadata.text(4, shown),
+                None => metadata,
+            };
             Message::new().integer(1, number).message(2, &metadata)
         })
     }
@@ -160,18 +172,21 @@ impl Plane {
             EventKind::Step(number) => {
                 stats.push(self.stat("_r", &Stat::Signed(1)));
                 stats.push(self.stat("step_num", &Stat::Signed(*number as i64)));
-                &event.name
+                event.name.clone()
             }
-            EventKind::Kernel { op } => op,
-            EventKind::Other => &event.name,
+            EventKind::Kernel { op } => op.clone(),
+            // By the beginning of its name the page tells what is input.
+            EventKind::Data => format!("IteratorGetNext {}", event.name),
+            EventKind::Other => event.name.clone(),
         };
+        self.events.shown(&name, &event.name);
         for (name, text) in &event.details {
             stats.push(self.stat(name, &Stat::Text(text)));
         }
-        self.timed(name, event.start, event.duration).messages(4, stats)
+        self.timed(&name, event.start, event.duration).messages(4, stats)
     }
 
-    /// XEvent without statistics. The first picosecond is left out: a zero would be no time.
+    /// XEvent without statistics.
     fn timed(&mut self, name: &str, start: Duration, duration: Duration) -> Message {
         let picoseconds = |time: Duration| time.as_nanos() as i64 * 1000;
         let number = self.events.number(name);
