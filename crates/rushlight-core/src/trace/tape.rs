@@ -207,12 +207,14 @@ impl Tape {
             }
             let wanted: SmallVec<[bool; 3]> =
                 entry.inputs.iter().map(|input| tracked.contains(&input.identity())).collect();
-            let to = gradient_scope(&entry.scope, || entry.gradients(&from, &wanted));
-            for ((input, gradient), wanted) in entry.inputs.iter().zip(to).zip(wanted) {
-                if let (Some(gradient), true) = (gradient, wanted) {
-                    gradients.add(input, gradient);
+            gradient_scope(&entry.scope, || {
+                let to = entry.gradients(&from, &wanted);
+                for ((input, gradient), wanted) in entry.inputs.iter().zip(to).zip(wanted) {
+                    if let (Some(gradient), true) = (gradient, wanted) {
+                        gradients.add(input, gradient);
+                    }
                 }
-            }
+            });
         }
     }
 }

@@ -97,7 +97,7 @@ struct Homes(HashMap<String, String>);
 impl Homes {
     fn of(picture: &Picture) -> Homes {
         let mut homes = HashMap::new();
-        for node in &picture.nodes {
+        for node in picture.nodes.iter().filter(|node| node.kind == PictureKind::Op) {
             let whole = scope_of(picture, node);
             let ancestors = whole.match_indices('/').map(|(end, _)| &whole[..end]).chain([whole.as_str()]);
             for scope in ancestors.filter(|scope| !scope.is_empty()) {
