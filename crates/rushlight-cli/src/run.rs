@@ -106,6 +106,7 @@ impl Run {
             .update_freq(UpdateFreq::Batches(10))
             .write_steps_per_second(true)
             .histogram_freq(1)
+            .write_grads(true)
             .profile_batch(3..=5)
             .hparams(hparams);
         let schedule = WarmUpThenCosine { highest: rate, steps: epochs * prepared.train.batches() };

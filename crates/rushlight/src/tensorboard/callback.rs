@@ -3,6 +3,7 @@
 use super::weights::weight_image;
 use super::{HParams, SessionStatus, Writer, write_profile};
 use crate::callbacks::{Callback, Progressing};
+use crate::data::Batch;
 use crate::layers::Layer;
 use crate::training::{History, Logs};
 use rushlight_core::profile;
@@ -36,6 +37,7 @@ pub struct TensorBoard {
     update_freq: UpdateFreq,
     histogram_freq: usize,
     write_images: bool,
+    write_grads: bool,
     write_graph: bool,
     write_steps_per_second: bool,
     profile_batch: Option<RangeInclusive<usize>>,
@@ -66,6 +68,8 @@ struct Progress {
     epoch_began: Option<(Instant, usize)>,
     /// Of the values that were logged last: when, and after how many batches.
     logged: Option<(Instant, usize)>,
+    /// The batch that was trained on last, if gradients are asked for.
+    batch: Option<Batch>,
     is_profiling: bool,
     is_described: bool,
     /// The session of the hyper-parameters has begun and not ended.
@@ -80,6 +84,7 @@ impl TensorBoard {
             update_freq: UpdateFreq::Epoch,
             histogram_freq: 0,
             write_images: false,
+            write_grads: false,
             write_graph: true,
             write_steps_per_second: false,
             profile_batch: None,
@@ -103,6 +108,14 @@ impl TensorBoard {
     /// Whether weights are also shown as images, as often as their histograms; not by default.
     pub fn write_images(mut self, write: bool) -> TensorBoard {
         self.write_images = write;
+        self
+    }
+
+    /// Whether histograms of the gradients of the loss are shown too, as often as those of the weights; not by default.
+    ///
+    /// They are taken once more, eagerly, on the last batch of the epoch; random numbers drawn for it are used up.
+    pub fn write_grads(mut self, write: bool) -> TensorBoard {
+        self.write_grads = write;
         self
     }
 
@@ -256,6 +269,19 @@ impl TensorBoard {
         Ok(())
     }
 
+    fn log_gradients(&mut self, training: &Progressing) -> Result<()> {
+        let (Some(batch), Some(compiled)) = (self.progress.batch.take(), &training.model.compiled) else {
+            return Ok(());
+        };
+        let variables = training.model.trainable_variables();
+        let gradients = compiled.gradients(training.model, &variables, &batch)?;
+        let train = self.train()?;
+        for (variable, gradient) in variables.iter().zip(&gradients) {
+            train.histogram(&format!("{}/gradient", variable.name()), training.epoch as i64, gradient)?;
+        }
+        Ok(())
+    }
+
     fn end_session(&mut self, status: SessionStatus) -> Result<()> {
         if std::mem::replace(&mut self.progress.is_open, false) {
             self.train()?.session_end(status)
@@ -295,6 +321,9 @@ impl Callback for TensorBoard {
 
     fn on_batch_end(&mut self, training: &Progressing, logs: &dyn Fn() -> Result<Logs>) -> Result<()> {
         self.after_batch(training.step)?;
+        if self.write_grads {
+            self.progress.batch = training.batch.cloned();
+        }
         self.describe(training)?;
         self.log_batch(training, logs)?;
         self.before_batch(training.step + 1);
@@ -308,6 +337,7 @@ impl Callback for TensorBoard {
         self.log_epoch(training, &epoch.logs)?;
         if self.histogram_freq > 0 && training.epoch.is_multiple_of(self.histogram_freq) {
             self.log_weights(training.epoch, &training.model.variables())?;
+            self.log_gradients(training)?;
         }
         let Progress { train, validation, .. } = &self.progress;
         [train, validation].into_iter().flatten().try_for_each(Writer::flush)

@@ -282,6 +282,7 @@ fn a_training_is_logged_as_asked() {
         .update_freq(UpdateFreq::Batches(2))
         .histogram_freq(1)
         .write_images(true)
+        .write_grads(true)
         .write_steps_per_second(true)
         .profile_batch(3..=5)
         .hparams(HParams::new().with("learning_rate", 0.1));
@@ -297,6 +298,7 @@ fn a_training_is_logged_as_asked() {
         "first/kernel/histogram",
         "first/kernel/image",
         "head/bias/image",
+        "first/kernel/gradient",
         "keras",
         "training_step/recorded",
         "training_step/compiled",
@@ -311,6 +313,26 @@ fn a_training_is_logged_as_asked() {
         assert!(holds(&validation, tag), "validation lacks {tag}");
     }
     assert_eq!(fs::read_dir(scratch.0.join("train/plugins/profile")).unwrap().count(), 1);
+}
+
+#[test]
+fn gradients_are_those_of_the_loss_and_leave_the_model_as_it_was() {
+    let (model, data) = (small_model(), small_data());
+    let batch = data.epoch(0).next().unwrap().unwrap();
+    let variables = model.trainable_variables();
+    let read = || -> Vec<Vec<f32>> { model.variables().iter().map(|v| v.read().to_vec().unwrap()).collect() };
+    let before = read();
+    let found = model.compiled.as_ref().unwrap().gradients(&model, &variables, &batch).unwrap();
+    assert_eq!(before, read());
+    let loss = || {
+        let logits = model.call(&batch.inputs[0]);
+        rushlight_core::sparse_categorical_crossentropy(&batch.targets[0], &logits).mean(..)
+    };
+    let (_, wanted) = training(true, || rushlight_core::value_and_grad(loss, &variables)).unwrap();
+    for (found, wanted) in found.iter().zip(&wanted) {
+        let apart = (found - wanted).abs().max(..).to_f64().unwrap();
+        assert!(apart <= 1e-6, "{apart}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What `compile` puts together: a training step and an evaluation step over batches.
 
 use crate::data::Batch;
-use crate::layers::training;
+use crate::layers::{Layer, training};
 use crate::losses::Loss;
 use crate::metrics::Mean;
 use crate::models::Model;
@@ -163,6 +163,24 @@ impl Compiled {
         let targets = tensors.owned(batch.targets.clone());
         let weights = tensors.owned(batch.weights.clone());
         Step { model, variables, inputs, targets, weights, compiled: self }
+    }
+
+    /// The gradients of the loss on a batch while training; what the forward pass assigned is taken back.
+    #[track_caller]
+    pub(crate) fn gradients(
+        &self,
+        model: &Model,
+        variables: &[Variable],
+        batch: &Batch,
+    ) -> Result<Vec<Tensor>> {
+        let (inputs, targets, weights) = (batch.inputs.clone(), batch.targets.clone(), batch.weights.clone());
+        let step = Step { model, variables, inputs, targets, weights, compiled: self };
+        let before: Vec<(Variable, Tensor)> =
+            Layer::variables(model).into_iter().map(|variable| (variable.clone(), variable.read())).collect();
+        let loss = || step.forward().map_or_else(Tensor::carry, |forward| forward.loss);
+        let taken = training(true, || rushlight_core::value_and_grad(loss, variables));
+        before.iter().try_for_each(|(variable, value)| variable.assign(value))?;
+        Ok(taken?.1)
     }
 
     #[track_caller]
