@@ -8,6 +8,7 @@ use crate::data::{Augmentation, DataError, ImageSet, Normalization};
 use rushlight_core::profile::span;
 use rushlight_core::{Error, ErrorKind, Result, Tensor};
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// What profiles call the waiting for a batch, and the making of one.
@@ -194,6 +195,28 @@ impl Dataset {
     {
         let begin = move |epoch| Box::new(begin(epoch)) as Box<dyn Iterator<Item = Result<Batch>> + Send>;
         Dataset::new(Stream { count, begin, running: Mutex::new(None) })
+    }
+
+    /// The arrays of these names in a `.npz` file, as inputs and targets; their first axis is that of the examples.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or lacks an array; the message names the file.
+    pub fn from_npz(path: impl AsRef<Path>, inputs: &[&str], targets: &[&str]) -> Result<Dataset> {
+        let path = path.as_ref();
+        let named =
+            |error: Error| Error::outside(error.kind(), "data", format!("{}: {error}", path.display()));
+        let bytes = std::fs::read(path).map_err(|error| DataError::io("read", path, error))?;
+        let arrays = crate::formats::read_npz(&bytes).map_err(named)?;
+        let array = |name: &&str| {
+            let found = arrays.iter().find(|(own, _)| own == name);
+            found.map(|(_, array)| array.clone()).ok_or_else(|| {
+                let names: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).collect();
+                DataError::malformed(path, format!("an array `{name}`"), names.join(", ")).into()
+            })
+        };
+        let all = |names: &[&str]| names.iter().map(array).collect::<Result<Vec<Tensor>>>();
+        let batch = Batch { inputs: all(inputs)?, targets: all(targets)?, weights: Vec::new() };
+        Dataset::from_batch(batch).map_err(named)
     }
 
     /// Images, kept as bytes and turned into normalized `f32` batch by batch; labels are `i32`.

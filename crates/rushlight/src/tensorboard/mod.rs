@@ -23,7 +23,7 @@ mod histogram;
 mod hparams;
 mod images;
 mod proto;
-mod record;
+pub(crate) mod record;
 mod timeline;
 mod trace;
 mod values;

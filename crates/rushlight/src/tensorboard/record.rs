@@ -4,9 +4,14 @@
 pub(super) fn frame(data: &[u8], output: &mut Vec<u8>) {
     let length = (data.len() as u64).to_le_bytes();
     output.extend(length);
-    output.extend(masked(crc32c(&length)).to_le_bytes());
+    output.extend(checksum(&length).to_le_bytes());
     output.extend(data);
-    output.extend(masked(crc32c(data)).to_le_bytes());
+    output.extend(checksum(data).to_le_bytes());
+}
+
+/// The checksum of data as it stands in records.
+pub(crate) fn checksum(data: &[u8]) -> u32 {
+    masked(crc32c(data))
 }
 
 /// Checksums are stored like this because the checksum of something that holds its own checksum is of little
