@@ -50,8 +50,8 @@ fn pictures_have_tensorflows_pixels() {
     assert_eq!(batch.targets[0].to_vec::<i32>().unwrap(), [0, 0, 1, 1, 1]);
     let all: Vec<f32> = batch.inputs[0].to_vec().unwrap();
     for (index, path) in paths.iter().enumerate() {
-        // JPEG decoders may round differently.
-        let tolerance = if path.ends_with("jpg") { 2.5 } else { 1e-3 };
+        // JPEG decoders round, and spread halved colours, in ways of their own.
+        let tolerance = if path.ends_with("jpg") { 8.0 } else { 1e-3 };
         let wanted = numbers(&expected[path]["resized"]);
         for (a, b) in all[index * 180..(index + 1) * 180].iter().zip(&wanted) {
             assert!((f64::from(*a) - b).abs() <= tolerance, "{path}, resized: {a} and {b}");
