@@ -453,7 +453,7 @@ fn kernel_name(step: &Step) -> String {
         Work::LanesConvolution(..) => "conv_lanes".to_string(),
         Work::LanesInputGradient(_) => "conv_input_gradient_lanes".to_string(),
         Work::LanesKernelGradient(..) => "conv_kernel_gradient_lanes".to_string(),
-        Work::LanesWindow(op, _) => format!("{}_lanes", op.name()),
+        Work::LanesWindow(op, ..) => format!("{}_lanes", op.name()),
         Work::Kernel(op) => op.name().to_string(),
         _ => step.work.name(),
     }

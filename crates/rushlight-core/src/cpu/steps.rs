@@ -42,7 +42,8 @@ pub(crate) enum Work {
     LanesKernelGradient(LanesConv, Option<f32>),
     /// The input gradient, through the mask of an input that was made with that floor.
     LanesMaskedGradient(LanesConv, f32),
-    LanesWindow(Op, LanesWindow),
+    /// With a floor, sums of what is computed on load.
+    LanesWindow(Op, LanesWindow, Option<f32>),
     Turns(Box<LoopProgram>),
     Choice(Box<BranchProgram>),
     /// A kernel, as the convolution with channels in lanes reads it.
@@ -181,7 +182,7 @@ impl Work {
     pub(crate) fn name(&self) -> String {
         match self {
             Work::Kernel(op) => op.name().to_string(),
-            Work::LanesWindow(op, _) => format!("{} in lanes", op.name()),
+            Work::LanesWindow(op, _, floor) => format!("{} in lanes{}", op.name(), computed(floor)),
             Work::Loop(fused) => format!("loop: {}", fused.ops().join(" ")),
             Work::Copy => "copy".to_string(),
             Work::LanesConvolution(sizes, floor) => format!("conv {sizes} in lanes{}", computed(floor)),
@@ -218,10 +219,12 @@ impl Work {
 }
 
 impl Step {
-    /// The first input, computed on load with the third and fourth if there is a floor.
+    /// The first input, computed on load with the last two if there is a floor.
     fn computed_planes(&self, memory: &Memory, floor: Option<f32>) -> Planes {
+        let count = self.inputs.len();
         let numbers = |number: usize| memory.address(&self.inputs[number]).cast::<f32>().cast_const();
-        let on_load = floor.map(|floor| OnLoad { scale: numbers(2), shift: numbers(3), floor });
+        let on_load =
+            floor.map(|floor| OnLoad { scale: numbers(count - 2), shift: numbers(count - 1), floor });
         Planes { on_load, ..memory.planes(&self.inputs[0]) }
     }
 
@@ -314,8 +317,9 @@ impl Step {
                     let (from, to) = (memory.images(input(0)), memory.images_mut(output(0)));
                     conv_channels::forward(isa, sizes, from, packed, &along, to);
                 }
-                Work::LanesWindow(op, sizes) => {
-                    let (from, to) = (memory.planes(input(0)), memory.planes_mut(output(0)));
+                Work::LanesWindow(op, sizes, floor) => {
+                    let from = self.computed_planes(memory, *floor);
+                    let to = memory.planes_mut(output(0));
                     match op {
                         Op::Window(window) => window_lanes::forward(isa, sizes, window.kind, from, to),
                         Op::WindowSumGradient(..) => window_lanes::sum_gradient(isa, sizes, from, to, false),

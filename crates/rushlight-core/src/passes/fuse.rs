@@ -42,6 +42,9 @@ pub(super) fn is_broadcast(node: &Node) -> bool {
     matches!(node.kind, Kind::Op(Op::Broadcast(_)))
 }
 
+/// The size up to which the other readers of what a group reads are looked at.
+const MOST_LOOKED_AT: usize = 4;
+
 /// Which group each node belongs to; a group of its own if it is not fusible.
 pub(super) struct Groups {
     /// By node: its group, before following `merged`.
@@ -84,8 +87,7 @@ impl Groups {
                 .map(|id| groups.find(groups.of[id.node as usize]))
                 .collect();
             if is_reduction(node) {
-                candidates
-                    .extend(readers.get(&node.inputs[0]).into_iter().flatten().map(|&g| groups.find(g)));
+                candidates.extend(groups.reductions_beside(graph, node, &readers));
             }
             for candidate in candidates {
                 // An earlier one may have been merged since: a selection can read two groups by three inputs.
@@ -102,6 +104,24 @@ impl Groups {
             }
         }
         groups
+    }
+
+    /// Groups that read what a reduction reads, or that reduce what its ops read: both can be had in one pass.
+    fn reductions_beside(
+        &self,
+        graph: &Graph,
+        node: &Node,
+        readers: &HashMap<ValueId, Vec<usize>>,
+    ) -> Vec<usize> {
+        let source = node.inputs[0];
+        let found = |id: &ValueId| readers.get(id).into_iter().flatten().map(|&group| self.find(group));
+        let mut beside: Vec<usize> = found(&source).collect();
+        let own = self.of(source.node);
+        if self.space[own].is_some() && self.members[own].len() <= MOST_LOOKED_AT {
+            let read = self.members[own].iter().flat_map(|&member| &graph.nodes[member].inputs);
+            beside.extend(read.flat_map(found).filter(|&group| self.reduced[group].is_some()));
+        }
+        beside
     }
 
     fn add(&mut self, node: usize, space: Option<Dims>) -> usize {

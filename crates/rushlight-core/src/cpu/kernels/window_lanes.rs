@@ -1,7 +1,7 @@
 //! Maxima and sums over windows of `f32` in lanes layout, `[batch / 16][channel][height][width][16]`, and their
 //! gradients. The meaning is that of [`super::window`]; each plane of pixels is a task.
 
-use super::conv_lanes::{LANES, Planes, PlanesMut};
+use super::conv_lanes::{LANES, OnLoad, Planes, PlanesMut};
 use super::window::Axis;
 use crate::cpu::isa::Isa;
 use crate::cpu::threads::parallel_for;
@@ -142,6 +142,8 @@ unsafe fn run(isa: Isa, window: &LanesWindow, job: Job, inputs: [Planes; 2], out
         let plane = Plane {
             job,
             axes,
+            channel,
+            on_load: inputs[0].on_load,
             first: plane(inputs[0]),
             second: plane(inputs[1]),
             output: output.block(block).wrapping_add(channel * output.channel_stride).cast(),
@@ -158,16 +160,28 @@ type Pixel = [f32; LANES];
 struct Plane {
     job: Job,
     axes: [Axis; 2],
+    channel: usize,
+    /// What is computed with the pixels of the first input, for sums.
+    on_load: Option<OnLoad>,
     first: *const Pixel,
     second: *const Pixel,
     output: *mut Pixel,
 }
 
-// The register type plays no role: plain loops over the lanes are compiled for each instruction set.
+// For maxima the register type plays no role: plain loops over the lanes are compiled for each instruction set.
 impl VectorKernel<f32> for Plane {
     #[inline(always)]
     fn run<V: Vector<Item = f32>>(self) {
         let [y_axis, x_axis] = &self.axes;
+        match self.job {
+            // SAFETY: windows lie within the planes.
+            Job::Sum => return unsafe { self.sums::<V>() },
+            Job::SumGradient { accumulate: false } if self.axes.iter().all(is_tiled) => {
+                // SAFETY: as above.
+                return unsafe { self.spread::<V>() };
+            }
+            _ => {}
+        }
         if let Job::SumGradient { accumulate: false } | Job::MaxGradient { accumulate: false } = self.job {
             // SAFETY: the result has a pixel for each place.
             unsafe { self.output.write_bytes(0, y_axis.places * x_axis.places) };
@@ -181,7 +195,72 @@ impl VectorKernel<f32> for Plane {
     }
 }
 
+/// Whether each place belongs to exactly one window.
+fn is_tiled(axis: &Axis) -> bool {
+    axis.padding == 0 && axis.stride == axis.size && axis.windows * axis.size == axis.places
+}
+
 impl Plane {
+    /// The sums of all windows.
+    ///
+    /// # Safety
+    /// As the public functions; called from [`Real::dispatch`].
+    #[inline(always)]
+    unsafe fn sums<V: Vector<Item = f32>>(&self) {
+        let [y_axis, x_axis] = &self.axes;
+        let row_of = |row: usize| self.first.wrapping_add(row * x_axis.places).cast::<f32>();
+        // SAFETY: windows only hold places of the plane.
+        unsafe {
+            let made = self.on_load.as_ref().map(|on_load| on_load.channel::<V>(self.channel));
+            for y in 0..y_axis.windows {
+                let rows = y_axis.window(y);
+                for x in 0..x_axis.windows {
+                    let columns = x_axis.window(x);
+                    let target = self.output.add(y * x_axis.windows + x).cast::<f32>();
+                    for lane in (0..LANES).step_by(V::LANES) {
+                        let mut sum = V::splat(0.0);
+                        for row in rows.clone() {
+                            let mut from = row_of(row).add(columns.start * LANES + lane);
+                            for _ in columns.clone() {
+                                let value = V::load(from);
+                                sum = sum.add(if let Some(made) = &made { made.apply(value) } else { value });
+                                from = from.wrapping_add(LANES);
+                            }
+                        }
+                        sum.store(target.add(lane));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The gradient of each sum goes to all places of its window, of which none belongs to two.
+    ///
+    /// # Safety
+    /// As [`Plane::sums`]; the axes must be tiled.
+    #[inline(always)]
+    unsafe fn spread<V: Vector<Item = f32>>(&self) {
+        let [y_axis, x_axis] = &self.axes;
+        // SAFETY: windows only hold places of the plane.
+        unsafe {
+            for y in 0..y_axis.windows {
+                for row in y_axis.window(y) {
+                    let mut target = self.output.add(row * x_axis.places).cast::<f32>();
+                    for x in 0..x_axis.windows {
+                        let from = self.first.add(y * x_axis.windows + x).cast::<f32>();
+                        for lane in (0..LANES).step_by(V::LANES) {
+                            let value = V::load(from.add(lane));
+                            for place in 0..x_axis.size {
+                                value.store(target.add(place * LANES + lane));
+                            }
+                        }
+                        target = target.wrapping_add(x_axis.size * LANES);
+                    }
+                }
+            }
+        }
+    }
+
     /// # Safety
     /// There must be such a window.
     #[inline(always)]
@@ -193,11 +272,7 @@ impl Plane {
         // SAFETY: the caller's promise.
         unsafe {
             match self.job {
-                Job::Sum => {
-                    let mut sum = [0.0; LANES];
-                    places.for_each(|place| add(&mut sum, &*self.first.add(place)));
-                    *self.output.add(number) = sum;
-                }
+                Job::Sum => unreachable!("sums are taken for the whole plane"),
                 Job::SumGradient { .. } => {
                     let gradient = *self.first.add(number);
                     places.for_each(|place| add(&mut *self.output.add(place), &gradient));

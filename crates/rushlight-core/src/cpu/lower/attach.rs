@@ -1,11 +1,12 @@
-//! Loops that convolutions do along the way, in lanes layout: what they load is computed then (`max(x · scale + shift,
+//! Loops that convolutions (and sums over windows) do along the way, in lanes layout: what they load is computed then (`max(x · scale + shift,
 //! floor)`, so that it need not be stored), and their input gradient goes on through the mask of such an input, with sums
 //! per channel, before it is stored.
 
-use crate::cpu::lower::layout::{Layouts, lanes_convolution};
+use crate::cpu::lower::layout::{Layouts, lanes_convolution, lanes_window};
 use crate::graph::{Fused, FusedOp, Graph, Kind, Node, Operand, ValueId};
 use crate::ops::Op;
 use crate::ops::elementwise::{Binary, Compare};
+use crate::ops::pooling::Pooling;
 use crate::ops::reduce::Reduction;
 use std::collections::HashMap;
 
@@ -51,7 +52,9 @@ impl Attached {
             let id = ValueId { node: index as u32, output: 0 };
             if let Some(made) = body.made()
                 && layouts.is_lanes(made.x)
-                && users[index].iter().all(|user| user.is_some_and(|user| loads_computed(graph, user, id)))
+                && users[index]
+                    .iter()
+                    .all(|user| user.is_some_and(|user| loads_computed(graph, layouts, user, id)))
             {
                 attached.made.insert(id, made);
             } else if let Some(masked) = body.masked(layouts, index, &users) {
@@ -96,9 +99,15 @@ fn users(graph: &Graph) -> Vec<Vec<Option<usize>>> {
 }
 
 /// Whether a node reads the value once, as pixels that it can compute.
-fn loads_computed(graph: &Graph, user: usize, id: ValueId) -> bool {
+fn loads_computed(graph: &Graph, layouts: &Layouts, user: usize, id: ValueId) -> bool {
     let node = &graph.nodes[user];
     let Kind::Op(op) = &node.kind else { return false };
+    if let Op::Window(window) = op {
+        let result = ValueId { node: user as u32, output: 0 };
+        return window.kind == Pooling::Sum
+            && lanes_window(graph, node).is_some()
+            && layouts.is_lanes(result);
+    }
     let Some(ends) = lanes_convolution(graph, node) else { return false };
     let able = match op {
         Op::Convolution(_) => ends.sizes.computes_on_load(),

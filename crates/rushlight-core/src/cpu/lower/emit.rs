@@ -6,6 +6,7 @@ use crate::cpu::isa::Isa;
 use crate::cpu::kernels::conv_lanes::LanesConv;
 use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::view::strides_of;
+use crate::cpu::kernels::window_lanes::LanesWindow;
 use crate::cpu::lower::arena::{Lifetime, lay_out};
 use crate::cpu::lower::attach::{Attached, Made, MaskedLoop};
 use crate::cpu::lower::channels::{self, Channels, Planned, Terms};
@@ -204,14 +205,7 @@ impl<'a> Emitter<'a> {
                 } else if let Some(sizes) =
                     lanes_window(self.graph, node).filter(|_| self.layouts.is_lanes(id))
                 {
-                    let inputs = self.lanes(&node.inputs);
-                    let output = self.allocate(id, true);
-                    self.push(
-                        Work::LanesWindow(op.clone(), sizes),
-                        inputs,
-                        SmallVec::from_elem(output, 1),
-                        index,
-                    );
+                    self.window(index, node, op, sizes);
                 } else {
                     self.op(index, node, op);
                 }
@@ -267,6 +261,18 @@ impl<'a> Emitter<'a> {
             Op::ConvolutionInputGradient(..) => Work::LanesInputGradient(sizes),
             _ => Work::LanesKernelGradient(sizes, floor),
         };
+        self.push(work, inputs, SmallVec::from_elem(output, 1), index);
+    }
+
+    fn window(&mut self, index: usize, node: &Node, op: &Op, sizes: LanesWindow) {
+        let made = self.attached.made.get(&node.inputs[0]).copied();
+        let mut inputs: SmallVec<[Place; 4]> = match made {
+            Some(made) => SmallVec::from_elem(self.in_lanes(made.x), 1),
+            None => self.lanes(&node.inputs),
+        };
+        inputs.extend(made.iter().flat_map(|made| self.affine(made)));
+        let output = self.allocate(ValueId { node: index as u32, output: 0 }, true);
+        let work = Work::LanesWindow(op.clone(), sizes, made.map(|made| made.floor));
         self.push(work, inputs, SmallVec::from_elem(output, 1), index);
     }
 

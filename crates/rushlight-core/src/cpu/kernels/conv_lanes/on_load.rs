@@ -17,7 +17,7 @@ impl OnLoad {
     /// # Safety
     /// There must be such a channel; called from [`crate::cpu::vector::Real::dispatch`].
     #[inline(always)]
-    pub(super) unsafe fn channel<V: Vector<Item = f32>>(&self, channel: usize) -> Affine<V> {
+    pub(crate) unsafe fn channel<V: Vector<Item = f32>>(&self, channel: usize) -> Affine<V> {
         // SAFETY: the caller's promise.
         unsafe {
             Affine {
@@ -31,10 +31,10 @@ impl OnLoad {
 
 /// What is done to the pixels of one channel.
 #[derive(Clone, Copy)]
-pub(super) struct Affine<V> {
-    pub(super) scale: V,
-    pub(super) shift: V,
-    pub(super) floor: V,
+pub(crate) struct Affine<V> {
+    pub(crate) scale: V,
+    pub(crate) shift: V,
+    pub(crate) floor: V,
 }
 
 impl<V: Vector<Item = f32>> Affine<V> {
@@ -43,7 +43,7 @@ impl<V: Vector<Item = f32>> Affine<V> {
     /// # Safety
     /// Called from [`crate::cpu::vector::Real::dispatch`].
     #[inline(always)]
-    pub(super) unsafe fn straight(&self, x: V) -> V {
+    pub(crate) unsafe fn straight(&self, x: V) -> V {
         // SAFETY: the caller's promise.
         unsafe { self.shift.multiply_add(x, self.scale) }
     }
@@ -53,7 +53,7 @@ impl<V: Vector<Item = f32>> Affine<V> {
     /// # Safety
     /// As [`Affine::straight`].
     #[inline(always)]
-    pub(super) unsafe fn apply(&self, x: V) -> V {
+    pub(crate) unsafe fn apply(&self, x: V) -> V {
         // SAFETY: the caller's promise.
         unsafe { self.straight(x).at_least(self.floor) }
     }

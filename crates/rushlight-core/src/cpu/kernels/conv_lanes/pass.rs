@@ -13,6 +13,9 @@ use std::ops::Range;
 /// Vectors of source pixels that are gathered at a time: they share the first-level cache with the weights.
 const GATHERED_VECTORS: usize = 480;
 
+/// Vectors that may wait in the second-level cache to be gathered.
+const AHEAD_VECTORS: usize = 4096;
+
 /// One spatial axis of a pass: position `i` of the result reads the source, for each tap `t`, at
 /// `i * step + first + t * spacing` unless that lies outside.
 #[derive(Clone)]
@@ -435,7 +438,10 @@ impl VectorKernel<f32> for Gather<'_, '_> {
     fn run<V: Vector<Item = f32>>(self) {
         let Pass { source, source_channels, source_row, axes, .. } = self.of;
         let from = source.block(self.block).wrapping_offset(self.place);
-        let (pixel_stride, next_row) = (axes[1].step * LANES, source_row * axes[0].step * LANES);
+        let pixel_stride = axes[1].step * LANES;
+        // What is fetched ahead stays in the second-level cache until its turn comes.
+        let next =
+            (AHEAD_VECTORS / source_channels).min(source_row * axes[0].step).max(self.count) * pixel_stride;
         for channel in 0..*source_channels {
             let from = from.wrapping_add(channel * source.channel_stride);
             let to = self.copy.wrapping_add(channel * self.count * LANES);
@@ -444,7 +450,7 @@ impl VectorKernel<f32> for Gather<'_, '_> {
                 let made = source.on_load.as_ref().map(|on_load| on_load.channel::<V>(channel));
                 for pixel in 0..self.count {
                     let (from, to) = (from.wrapping_add(pixel * pixel_stride), to.add(pixel * LANES));
-                    prefetch_far(from.wrapping_add(next_row));
+                    prefetch_far(from.wrapping_add(next));
                     for lane in (0..LANES).step_by(V::LANES) {
                         let value = V::load(from.add(lane));
                         let value = if let Some(made) = &made { made.apply(value) } else { value };
