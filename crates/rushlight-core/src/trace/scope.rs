@@ -60,8 +60,13 @@ pub(crate) fn noted() -> Noted {
 }
 
 /// Runs `body`, which computes gradients of what was computed in the noted scope: they belong to the same layer.
+///
+/// Errors outside of layers name the caller's line: where the gradient was asked for.
+#[track_caller]
 pub(crate) fn gradient_scope<R>(of: &Noted, body: impl FnOnce() -> R) -> R {
-    let Noted { path, made_at } = of.clone();
+    let asked_at = Location::caller();
+    let path = of.path.clone();
+    let made_at = Some(of.made_at.unwrap_or(asked_at));
     SCOPES.with_borrow_mut(|scopes| scopes.push(Entry { path, made_at, is_gradient: true }));
     let _leave = Leave;
     body()

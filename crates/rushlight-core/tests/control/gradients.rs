@@ -109,7 +109,7 @@ fn a_loop_without_a_bound_says_that_nothing_flows() -> Result<()> {
         error.to_string(),
         format!(
             "[while_loop] no gradient flows through a loop that may go on for any time: give it a bound, with \
-             while_loop_at_most(max_iterations, ..) ({}:{line}, in slope)",
+             while_loop_at_most(max_iterations, ..) ({}:{line}, in slope/gradient)",
             file!()
         )
     );
