@@ -167,12 +167,6 @@ fn sparsemax(x: &Tensor) -> Tensor {
     (x - (sum - 1.0) / count).maximum(0.0)
 }
 
-impl Default for Function {
-    fn default() -> Function {
-        Linear
-    }
-}
-
 type Elementwise = dyn Fn(&Tensor) -> Tensor + Send + Sync;
 
 /// A function from tensor to tensor.

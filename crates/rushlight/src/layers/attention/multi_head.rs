@@ -150,7 +150,7 @@ impl MultiHeadAttention {
     }
 
     /// `abcd,cde->abe`: heads and their numbers become the output's last axes.
-    fn from_heads(&self, query: &Spec) -> EinsumDense {
+    fn project_heads(&self, query: &Spec) -> EinsumDense {
         let rank = query.rank();
         let last: Vec<Option<usize>> = match &self.output_shape {
             Some(shape) => shape.sizes().to_vec(),
@@ -231,7 +231,7 @@ impl Layer for MultiHeadAttention {
                 self.to_heads("query", rank, self.key_dim),
                 self.to_heads("key", rank, self.key_dim),
                 self.to_heads("value", rank, value_dim),
-                self.from_heads(query),
+                self.project_heads(query),
             ]
         };
         let mut heads = query.dims[..rank - 1].to_vec();

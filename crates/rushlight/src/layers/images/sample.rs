@@ -76,7 +76,7 @@ impl Sampling {
             if self.fill_mode != FillMode::Constant {
                 return values;
             }
-            let is_inside = row.equal(&near_row).logical_and(&column.equal(&near_column)).expand_dims(-1);
+            let is_inside = row.equal(&near_row).logical_and(column.equal(&near_column)).expand_dims(-1);
             where_(&is_inside, &values, &(values.zeros_like() + self.fill_value))
         };
         match self.interpolation {

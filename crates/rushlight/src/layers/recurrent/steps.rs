@@ -122,7 +122,7 @@ impl Recurrence<'_> {
             if step_mask.is_some() {
                 state.push(zeros);
             }
-            let turn = |state: Vec<Tensor>, row: Vec<Tensor>| self.turn(state, &row, &advance);
+            let turn = |state: Vec<Tensor>, row: Vec<Tensor>| self.turn(state, &row, advance);
             let mut rows = vec![projected];
             rows.extend(step_mask);
             let (mut states, outputs) = self.go_through(state, &rows, steps, turn)?;
