@@ -110,7 +110,7 @@ fn print_top(
         return Err(Failure::Other(format!("--top ranks outputs of [examples, classes], not {dims}")));
     };
     if let Some(classes) = classes.filter(|classes| classes.len() != kinds) {
-        let file = options.classes.clone().unwrap_or_else(PathBuf::new);
+        let file = options.classes.clone().unwrap_or_default();
         let given = classes.len();
         return Err(Failure::Other(format!("{}: {given} names for {kinds} classes", shown(&file))));
     }

@@ -253,7 +253,7 @@ fn the_order_is_the_same_at_any_number_of_threads() {
 fn iterators_are_data_too() {
     let example =
         |number: usize| Ok(Batch::new(Tensor::scalar(number as f32), Tensor::scalar(number as i32)));
-    let kept = Dataset::from_iter((0..5).map(example)).unwrap();
+    let kept = Dataset::from_examples((0..5).map(example)).unwrap();
     assert_eq!(read(&kept.batch(2), 0).unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0]);
     // An endless one, of which an epoch takes seven.
     let stream = Dataset::from_stream(7, move |epoch| (epoch as usize * 100..).map(example)).batch(3);
@@ -265,6 +265,6 @@ fn iterators_are_data_too() {
     let short = Dataset::from_stream(7, move |_| (0..3).map(example)).batch(3);
     let error = read(&short, 0).unwrap_err().to_string();
     assert!(error.contains("ended before its example 3 of 7"), "{error}");
-    let faulty = Dataset::from_iter([example(1), Err(Error::outside(ErrorKind::Io, "disk", "is full"))]);
+    let faulty = Dataset::from_examples([example(1), Err(Error::outside(ErrorKind::Io, "disk", "is full"))]);
     assert_eq!(faulty.err().unwrap().to_string(), "[disk] is full");
 }

@@ -48,7 +48,7 @@ fn run(op: &Op, inputs: &[&Value], outputs: &Specs) -> SmallVec<[Buffer; 1]> {
         profile::timed(
             None,
             None,
-            || describe(op, inputs, &outputs),
+            || describe(op, inputs, outputs),
             || kernels::run(op, &views, &mut targets),
         );
     } else {

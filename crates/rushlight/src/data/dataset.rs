@@ -181,7 +181,7 @@ impl Dataset {
     ///
     /// # Errors
     /// If the iterator gives an error, or examples that do not fit together.
-    pub fn from_iter(examples: impl IntoIterator<Item = Result<Batch>>) -> Result<Dataset> {
+    pub fn from_examples(examples: impl IntoIterator<Item = Result<Batch>>) -> Result<Dataset> {
         Dataset::from_batch(stacked(examples.into_iter().collect::<Result<Vec<Batch>>>()?)?)
     }
 

@@ -104,9 +104,12 @@ impl TfRecords {
     }
 }
 
+/// Makes an example of a record.
+type Parse = dyn Fn(&[u8]) -> Result<Batch> + Send + Sync;
+
 struct Parsed {
     records: TfRecords,
-    parse: Arc<dyn Fn(&[u8]) -> Result<Batch> + Send + Sync>,
+    parse: Arc<Parse>,
 }
 
 impl Source for Parsed {

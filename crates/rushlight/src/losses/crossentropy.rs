@@ -108,7 +108,6 @@ macro_rules! from_logits {
     ($($name:ident),*) => {$(
         impl $name {
             /// For models that end in probabilities.
-            #[expect(clippy::new_without_default, reason = "from_logits is as likely: the choice should be seen")]
             pub fn new() -> $name {
                 $name::default()
             }

@@ -88,7 +88,7 @@ impl Circle {
     fn pairs(&self, targets: &Tensor) -> Result<(Tensor, Tensor)> {
         let labels = targets.cast(DType::I32).reshape([-1, 1]);
         let count = labels.shape()?[0];
-        let same = labels.equal(&labels.t());
+        let same = labels.equal(labels.t());
         let other = same.logical_not();
         let not_itself = Tensor::eye(count, DType::F32).equal(0.0);
         Ok((if self.remove_diagonal { same.logical_and(&not_itself) } else { same }, other))

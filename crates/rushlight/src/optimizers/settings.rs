@@ -74,7 +74,7 @@ impl Settings {
         let norm = sum.sqrt();
         let scale = limit * norm.reciprocal().minimum(1.0 / limit);
         // As in Keras: a norm that is no finite number makes everything NaN, rather than zero.
-        let scale = where_(&norm.is_finite(), &scale, &(&norm - &norm));
+        let scale = where_(&norm.is_finite(), &scale, &Tensor::scalar(f64::NAN));
         each(&|gradient| match gradient.spec() {
             Ok(spec) => gradient * scale.cast(spec.dtype),
             Err(_) => gradient.clone(),

@@ -167,12 +167,12 @@ impl OptimizerState {
 
     /// Makes a scalar that all variables share, unless it exists.
     pub(crate) fn make_shared(&self, name: &'static str, initial: f64, dtype: DType) {
-        let mut slots = self.lock();
-        if !slots.of_variable.contains_key(&(SHARED, name)) {
+        let Slots { of_variable, in_order } = &mut *self.lock();
+        of_variable.entry((SHARED, name)).or_insert_with(|| {
             let made = scalar_variable(format!("{}/{name}", self.owner), Tensor::scalar_of(initial, dtype));
-            slots.of_variable.insert((SHARED, name), made.clone());
-            slots.in_order.push(made);
-        }
+            in_order.push(made.clone());
+            made
+        });
     }
 
     /// What is remembered of a variable under a name; nothing if that slot has not been made.

@@ -217,7 +217,8 @@ mod tests {
     #[test]
     fn graphs_that_would_be_drawn_wrongly_are_refused() {
         graph(&[("a", &[]), ("s/b", &["a", "^a"]), ("s/c", &["s/b:0"])]).check().unwrap();
-        let faults: [(&[(&str, &[&str])], &str); 5] = [
+        type Nodes<'a> = &'a [(&'a str, &'a [&'a str])];
+        let faults: [(Nodes, &str); 5] = [
             (&[("a", &[]), ("a", &[])], "two nodes have the name `a`"),
             (&[("/a", &[])], "`/a` is no name for a node"),
             (&[("", &[])], "`` is no name for a node"),

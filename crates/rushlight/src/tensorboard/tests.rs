@@ -182,7 +182,7 @@ fn models_are_described_with_inner_models_and_shared_layers() {
     let shared = Dense::new(4).named("shared");
     let (a, b) = (Input::new([3]).named("a"), Input::new([3]).named("b"));
     let both = concat(&[&shared.call(&a), &shared.call(&b), &inner.call(&b)], -1);
-    let model = Model::new([&a, &b], &(both.relu() + 1.0).apply(Dense::new(2).named("head"))).unwrap();
+    let model = Model::new([&a, &b], (both.relu() + 1.0).apply(Dense::new(2).named("head"))).unwrap();
     let json: serde_json::Value = serde_json::from_str(&conceptual::model_json(&model)).unwrap();
     let one = |text: &str| vec![vec![text.to_string()]];
     let found = links(&json);

@@ -70,7 +70,7 @@ fn noise_keeps_the_moments_that_it_should() {
     let (mean, variance) = moments(&training(true, || GaussianNoise::new(0.5).seed(1).call(&ones)));
     assert!((mean - 1.0).abs() < 0.01 && (variance - 0.25).abs() < 0.01, "{mean} {variance}");
     let y =
-        training(true, || SpatialDropout1d::new(0.25).seed(1).call(&Tensor::ones([2000, 3, 4], DType::F32)));
+        training(true, || SpatialDropout1d::new(0.25).seed(1).call(Tensor::ones([2000, 3, 4], DType::F32)));
     // A channel is dropped at all steps or at none.
     assert_eq!(number(&y.variance(1).max(..)), 0.0);
     assert!((number(&y.mean(..)) - 1.0).abs() < 0.03);
@@ -240,14 +240,14 @@ fn faulty_settings_are_explained() {
         (message(DepthwiseConv1d::new(2).call(&x)), "[batch, steps, channels]"),
         (message(GroupNormalization::new().groups(3).call(&x)), "divide into 3 groups"),
         (message(LayerNormalization::new().axis(0).call(&x)), "not be the batch's"),
-        (message(EinsumDense::new("abc,cd", 4).call(&ramp(&[2, 3, 4]))), "must be like"),
+        (message(EinsumDense::new("abc,cd", 4).call(ramp(&[2, 3, 4]))), "must be like"),
         (message(Dot::new(1).call([&x, &ramp(&[2, 5])])), "agree in size"),
         (message(Permute::new(vec![1, 3, 3]).call(&x)), "each once"),
         (message(Cropping2d::new(3).call(&x)), "must leave something"),
         (message(LSTM::new(3).call([&ramp(&[2, 3, 4]), &ramp(&[2, 3])])), "2 initial states"),
-        (message(Bidirectional::new(Dense::new(3)).call(&ramp(&[2, 3, 4]))), "must be recurrent"),
+        (message(Bidirectional::new(Dense::new(3)).call(ramp(&[2, 3, 4]))), "must be recurrent"),
         (message(SpectralNormalization::new(Flatten::new()).call(&x)), "no weight called kernel"),
-        (message(MultiHeadAttention::new(2, 3).call(&ramp(&[2, 3, 4]))), "a query and a value"),
+        (message(MultiHeadAttention::new(2, 3).call(ramp(&[2, 3, 4]))), "a query and a value"),
         (message(GroupQueryAttention::new(3, 4, 3).call([&ramp(&[2, 3, 4]), &ramp(&[2, 3, 4])])), "3 groups"),
     ];
     for (message, part) in &cases {

@@ -64,7 +64,7 @@ impl LoopProgram {
         let (finals, rest) = outputs.split_at(self.carried);
         let (stacked, rest) = rest.split_at(self.stacked.len());
         let arena = memory.address(&rest[rest.len() - 1]);
-        // SAFETY (for all of the below): lowering gave the results places of their own, apart from initial values
+        // SAFETY: lowering gave the results places of their own, apart from initial values
         // that they take over; rows lie inside their stacks; a condition and a count are scalars of their dtype.
         let (first, most) = unsafe {
             match self.turns {

@@ -114,8 +114,14 @@ fn constant(config: &Value) -> Option<Tensor> {
                 }
                 items.iter().try_for_each(|item| collect(item, depth + 1, dims, elements))
             }
-            Value::Bool(flag) => Some(elements.push(f64::from(u8::from(*flag)))),
-            other => Some(elements.push(other.as_f64()?)),
+            Value::Bool(flag) => {
+                elements.push(f64::from(u8::from(*flag)));
+                Some(())
+            }
+            other => {
+                elements.push(other.as_f64()?);
+                Some(())
+            }
         }
     }
     let dtype = keras_dtype(config.get("dtype")?.as_str()?)?;

@@ -238,22 +238,16 @@ fn graph_config(functional: &Functional, name: &str, problems: &mut Vec<String>)
             .collect();
         let result = match layer_of(step) {
             Some(layer) => {
-                let id = layer.state().id();
-                if !known.contains_key(&id) {
+                let listed = known.entry(layer.state().id()).or_insert_with(|| {
                     let name = names.unique(&layer.state().name());
                     let object = new_node(&**layer, &name, problems);
                     if object["class_name"] == "Functional" {
                         nested.insert(name.clone());
                     }
-                    known.insert(id, Listed { name, index: layers.len(), calls: 0 });
                     layers.push(object);
-                }
-                call_layer(
-                    &**layer,
-                    known.get_mut(&id).expect("it has just been listed"),
-                    &arguments,
-                    &mut layers,
-                )
+                    Listed { name, index: layers.len() - 1, calls: 0 }
+                });
+                call_layer(&**layer, listed, &arguments, &mut layers)
             }
             None => call_op(step, &arguments, &mut names, &mut layers),
         };

@@ -90,18 +90,18 @@ impl Part<'_> {
         unsafe {
             let mut half = [[V::splat(0.0); 3]; MOST_PLACES];
             for tap in 0..3 {
-                for (place, sums) in half.iter_mut().enumerate().take(places) {
-                    for y in 0..3 {
+                for (sums, factors) in half.iter_mut().zip(matrix).take(places) {
+                    for (y, &factor) in factors.iter().enumerate() {
                         let item = self.load::<V>((y * 3 + tap) * channels + channel, column);
-                        sums[tap] = sums[tap].multiply_add(item, V::splat(matrix[place][y]));
+                        sums[tap] = sums[tap].multiply_add(item, V::splat(factor));
                     }
                 }
             }
             for (y, half) in half.iter().enumerate().take(places) {
-                for x in 0..places {
+                for (x, factors) in matrix.iter().enumerate().take(places) {
                     let mut sum = V::splat(0.0);
-                    for tap in 0..3 {
-                        sum = sum.multiply_add(half[tap], V::splat(matrix[x][tap]));
+                    for (&item, &factor) in half.iter().zip(factors) {
+                        sum = sum.multiply_add(item, V::splat(factor));
                     }
                     let start = self.panel.start * places * places * channels;
                     let row = (y * places + x) * channels + channel;

@@ -100,6 +100,13 @@ struct Group {
     tiles: Vec<(usize, usize)>,
 }
 
+/// Memory of a task that stays in the first-level cache: a strip of the gradient, and rows of input computed on load.
+#[derive(Clone, Copy)]
+struct Copies {
+    strip: *mut f32,
+    computed: *mut f32,
+}
+
 /// What all tasks share.
 struct Plan<'a> {
     isa: Isa,
@@ -159,7 +166,14 @@ impl Plan<'_> {
                     // SAFETY: the caller's promise; the strip has room for these rows of these channels.
                     unsafe {
                         self.copy_strip(block, &rows, &group.outputs, strip);
-                        self.add_strip(block, &rows, &inputs, group, strip, computed, group_sums(group));
+                        self.add_strip(
+                            block,
+                            &rows,
+                            &inputs,
+                            group,
+                            Copies { strip, computed },
+                            group_sums(group),
+                        );
                     }
                 }
             }
@@ -210,8 +224,7 @@ impl Plan<'_> {
         rows: &Range<usize>,
         inputs: &Range<usize>,
         Group { outputs, tiles: output_tiles }: &Group,
-        strip: *const f32,
-        computed: *mut f32,
+        Copies { strip, computed }: Copies,
         sums: *mut f32,
     ) {
         let conv = self.conv;
