@@ -10,7 +10,7 @@ use rushlight::prelude::*;
 use rushlight::run_functions_eagerly;
 use rushlight::tensor::display_dims;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(crate) fn run(options: &PredictOptions) -> Result<(), Failure> {
     if options.output.is_none() && options.top.is_none() {
