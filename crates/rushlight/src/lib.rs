@@ -64,8 +64,9 @@ pub mod prelude {
     pub use crate::tensorboard::TensorBoard;
     pub use crate::training::{Fit, History, Logs, Mode};
     pub use crate::{
-        DType, Error, Padding, Result, Spec, Structure, Tape, Tensor, Variable, concat, eagerly, explain,
-        function, random, sparse_categorical_crossentropy, stack, value_and_grad, where_,
+        DType, Error, Padding, Result, Spec, Structure, Tape, Tensor, Variable, concat, cond, eagerly,
+        explain, for_range, function, map, random, scan, sparse_categorical_crossentropy, stack, switch,
+        value_and_grad, where_, while_loop, while_loop_at_most,
     };
 }
 
