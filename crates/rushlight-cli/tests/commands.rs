@@ -104,7 +104,7 @@ fn a_run_leaves_weights_history_curve_and_logs() {
     }
     for part in ["train", "validation"] {
         let events = format!("{run}/tensorboard/{part}/events.out.tfevents.");
-        assert_eq!(files.iter().filter(|file| file.starts_with(&events)).count(), 1, "{files:?}");
+        assert!(files.iter().any(|file| file.starts_with(&events)), "{files:?}");
     }
     assert!(files.iter().all(|file| !file.ends_with(".tmp")), "{files:?}");
     let history = std::fs::read_to_string(scratch.0.join(run).join("history.csv")).unwrap();

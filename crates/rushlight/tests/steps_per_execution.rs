@@ -67,7 +67,7 @@ fn several_steps_also_run_op_by_op() -> Result<()> {
 
 #[test]
 fn no_step_is_an_error() -> Result<()> {
-    let message = trained(0, Mode::Graph).err().expect("an error").to_string();
+    let message = trained(0, Mode::Graph).expect_err("an error").to_string();
     assert!(message.starts_with("[fit] at least one step must run in an execution"), "{message}");
     Ok(())
 }
