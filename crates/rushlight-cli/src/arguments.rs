@@ -40,6 +40,15 @@ pub(crate) enum Command {
     ///
     /// Pictures are resized to the model's input (bilinear), and their pixels become (x · scale - mean) / std.
     Predict(PredictOptions),
+    /// Train a model from a file further, on arrays
+    ///
+    /// Optimizer, loss and metrics are those that the model was compiled with in Keras, and the optimizer goes on from
+    /// its state in the file. Ctrl-C ends training after the step that is running, saves what was learnt and exits with
+    /// status 130. With --logdir a checkpoint is written after each epoch; --resume goes on from it, to the same bits
+    /// as if nothing had happened.
+    Fit(FitOptions),
+    /// Print loss and metrics of a model from a file on arrays
+    Evaluate(EvaluateOptions),
     /// Print what is in a file of a model, weights or arrays
     Inspect(InspectOptions),
     /// Write a model, weights or arrays in another format

@@ -2,7 +2,7 @@
 
 use crate::arguments::{ConvertOptions, NewOptions};
 use crate::failure::Failure;
-use crate::files::{in_file, model, output, read};
+use crate::files::{in_file, inference_model, model, output, read};
 use rushlight::applications::{by_name, config_by_name};
 use rushlight::formats::{
     Format, arrays_from_bytes, arrays_to_bytes, model_description, weights_from_bytes, weights_to_bytes,
@@ -17,7 +17,9 @@ pub(crate) fn run(options: &ConvertOptions) -> Result<(), Failure> {
     let has_model = model_description(&bytes).map_err(wrong)?.is_some();
     let converted = match (&options.model, has_model) {
         (None, true) => {
-            let model = model(&options.from, &bytes, &[])?;
+            // How it is compiled matters only to what can say it.
+            let read = if format == Format::Keras { model } else { inference_model };
+            let model = read(&options.from, &bytes, &[])?;
             weights_to_bytes(&model, format)
         }
         (None, false) if format == Format::Keras => {

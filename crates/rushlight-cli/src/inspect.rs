@@ -2,7 +2,7 @@
 
 use crate::arguments::InspectOptions;
 use crate::failure::Failure;
-use crate::files::{in_file, model, read};
+use crate::files::{in_file, inference_model, read};
 use crate::text::{grouped, headline, list};
 use rushlight::formats::{Format, arrays_from_bytes, model_description};
 use rushlight::prelude::*;
@@ -17,7 +17,7 @@ pub(crate) fn run(options: &InspectOptions) -> Result<(), Failure> {
         let arrays = arrays_from_bytes(&bytes).map_err(|error| wrong(&error))?;
         return arrays_in(&arrays, options, bytes.len());
     };
-    let model = model(&options.file, &bytes, &[])?;
+    let model = inference_model(&options.file, &bytes, &[])?;
     let summary = model.summary();
     let compile = &description["compile_config"];
     let is_compiled = compile.as_object().is_some_and(|compile| !compile.is_empty());

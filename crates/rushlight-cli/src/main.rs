@@ -5,11 +5,14 @@ mod text;
 
 mod arguments;
 mod bench;
+mod checkpoint;
 mod convert;
 mod demo;
+mod evaluate;
 mod failure;
 mod file_arguments;
 mod files;
+mod fit;
 mod images;
 mod inspect;
 mod interrupt;
@@ -42,6 +45,8 @@ fn main() -> ExitCode {
             Command::Summary(options) => summary::run(&options),
             Command::Bench(options) => bench::run(&options, started),
             Command::Predict(options) => predict::run(&options),
+            Command::Fit(options) => fit::run(&options),
+            Command::Evaluate(options) => evaluate::run(&options),
             Command::Inspect(options) => inspect::run(&options),
             Command::Convert(options) => convert::run(&options),
             Command::New(options) => convert::run_new(&options),

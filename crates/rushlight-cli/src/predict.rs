@@ -4,7 +4,7 @@ use crate::arguments::{ModeName, PredictOptions};
 use crate::failure::Failure;
 use crate::files::arrays::{Input, check_shapes, in_order};
 use crate::files::images::{Scaling, load};
-use crate::files::{in_file, model, output, read};
+use crate::files::{in_file, inference_model, output, read};
 use crate::text::shown;
 use rushlight::prelude::*;
 use rushlight::run_functions_eagerly;
@@ -20,7 +20,7 @@ pub(crate) fn run(options: &PredictOptions) -> Result<(), Failure> {
     let classes = options.classes.as_deref().map(class_names).transpose()?;
     let bytes = read(&options.model)?;
     let input = Input::read(&options.input)?;
-    let model = model(&options.model, &bytes, &input.shapes())?;
+    let model = inference_model(&options.model, &bytes, &input.shapes())?;
     let (inputs, labels) = inputs(options, &input, &model)?;
     let count = check_shapes(&options.input, &inputs, &model)?;
     let work = || predict(&model, &inputs, count, options.batch_size);

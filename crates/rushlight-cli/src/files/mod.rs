@@ -6,7 +6,7 @@ pub(crate) mod output;
 
 use crate::failure::Failure;
 use crate::text::shown;
-use rushlight::formats::model_from_bytes;
+use rushlight::formats::{inference_model_from_bytes, model_from_bytes};
 use rushlight::prelude::*;
 use std::io::Read;
 use std::path::Path;
@@ -25,7 +25,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// The model in a file. `shapes` are those of its inputs without the batch, where the file leaves them open.
+/// The model in a file, not compiled. `shapes` are those of its inputs without the batch, where the file leaves them
+/// open.
+pub(crate) fn inference_model(path: &Path, bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model, Failure> {
+    inference_model_from_bytes(bytes, shapes).map_err(|error| in_file(path, &error))
+}
+
+/// The model in a file, compiled as it was. `shapes` are those of its inputs without the batch, where the file leaves them open.
 pub(crate) fn model(path: &Path, bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model, Failure> {
     model_from_bytes(bytes, shapes).map_err(|error| in_file(path, &error))
 }

@@ -1,6 +1,6 @@
 //! Named arrays in any format that holds some, and models' weights under names.
 
-use super::{Format, keras, read_npy, read_npz, write_npy, write_npz};
+use super::{Format, keras, onnx, read_npy, read_npz, write_npy, write_npz};
 use crate::formats::elements::{bytes_of, tensor_of};
 use crate::layers::Layer;
 use crate::models::Model;
@@ -24,6 +24,7 @@ pub fn arrays_from_bytes(bytes: &[u8]) -> Result<Vec<(String, Tensor)>> {
         Some(Format::Safetensors) => read_safetensors(bytes),
         Some(Format::Hdf5) => keras::read_arrays(bytes),
         Some(Format::Keras) => keras::read_arrays(&keras::describe(bytes)?.weights),
+        Some(Format::Onnx) => onnx::constants(bytes),
         None => Err(wrong("read", "this is no file of arrays of a known format")),
     }
 }
@@ -41,7 +42,7 @@ pub fn arrays_to_bytes(arrays: &[(String, Tensor)], format: Format) -> Result<Ve
         Format::Npz => write_npz(arrays),
         Format::Safetensors => write_safetensors(arrays),
         Format::Hdf5 => keras::write_arrays(arrays),
-        Format::Keras => Err(wrong("keras", "arrays alone make no model")),
+        Format::Keras | Format::Onnx => Err(wrong("write", "arrays alone make no model")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Models and weights in files: Keras's `.keras` and `.h5`, safetensors, NumPy's `.npy` and `.npz`.
+//! Models and weights in files: Keras's `.keras` and `.h5`, safetensors, NumPy's `.npy` and `.npz`, ONNX.
 //!
 //! ```
 //! use rushlight::prelude::*;
@@ -19,6 +19,7 @@ mod densenet;
 pub(crate) mod elements;
 pub(crate) mod keras;
 mod npy;
+mod onnx;
 pub(crate) mod zip;
 
 pub use arrays::{Layout, Stored, arrays_from_bytes, arrays_to_bytes, own_names};
@@ -41,6 +42,8 @@ pub enum Format {
     Safetensors,
     Npy,
     Npz,
+    /// A model that others run: a graph of operators with constants.
+    Onnx,
 }
 
 impl Format {
@@ -56,8 +59,9 @@ impl Format {
             "safetensors" => Ok(Format::Safetensors),
             "npy" => Ok(Format::Npy),
             "npz" => Ok(Format::Npz),
+            "onnx" => Ok(Format::Onnx),
             _ => {
-                let rule = "the name must end in .keras, .weights.h5, .h5, .safetensors, .npz or .npy";
+                let rule = "the name must end in .keras, .weights.h5, .h5, .safetensors, .npz, .npy or .onnx";
                 Err(at(path, Error::outside(ErrorKind::Value, "formats", rule)))
             }
         }
@@ -74,6 +78,9 @@ impl Format {
             Some(if archive.contains("config.json") { Format::Keras } else { Format::Npz })
         } else if bytes.get(8) == Some(&b'{') {
             Some(Format::Safetensors)
+        } else if bytes.first() == Some(&8) {
+            // The first field of the message, which is the version.
+            Some(Format::Onnx)
         } else {
             None
         }
@@ -110,30 +117,44 @@ pub fn model_description(bytes: &[u8]) -> Result<Option<serde_json::Value>> {
     match Format::of_content(bytes) {
         Some(Format::Keras) => keras::describe(bytes).map(|description| Some(description.config)),
         Some(Format::Hdf5) => keras::legacy_config(bytes),
+        Some(Format::Onnx) => Ok(Some(serde_json::json!({}))),
         _ => Ok(None),
     }
 }
 
-/// The model in these bytes of a `.keras` or `.h5` file. `shapes` are those of its inputs without the batch, for
-/// inputs that the file leaves open.
+/// The model in these bytes of a `.keras`, `.h5` or ONNX file, compiled as it was. `shapes` are those of its inputs without
+/// the batch, for inputs that the file leaves open.
 ///
 /// # Errors
-/// If there is no model in it, or it is damaged, or has layers that nobody knows: all of them are named.
+/// If there is no model in it, it is damaged, or has layers, a loss or metrics that nobody knows.
 pub fn model_from_bytes(bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model> {
+    read_model(bytes, shapes, true)
+}
+
+/// As [`model_from_bytes`], for inference: not compiled, so that losses and metrics need not be known.
+///
+/// # Errors
+/// If there is no model in it, it is damaged, or has layers that nobody knows: all of them are named.
+pub fn inference_model_from_bytes(bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model> {
+    read_model(bytes, shapes, false)
+}
+
+fn read_model(bytes: &[u8], shapes: &[Vec<usize>], compiled: bool) -> Result<Model> {
     match Format::of_content(bytes) {
-        Some(Format::Keras) => keras::read(bytes, shapes),
+        Some(Format::Keras) => keras::read(bytes, shapes, compiled),
         Some(Format::Hdf5) => keras::read_legacy_model(bytes, shapes),
+        Some(Format::Onnx) => onnx::read(bytes),
         Some(other) => {
             let rule = format!("this is a {other:?} file: it has arrays, but no model");
             Err(Error::outside(ErrorKind::Value, "load", rule))
         }
-        None if bytes.starts_with(b"PK") => keras::read(bytes, shapes),
+        None if bytes.starts_with(b"PK") => keras::read(bytes, shapes, compiled),
         None => Err(Error::outside(ErrorKind::Value, "load", "this is no model file of a known format")),
     }
 }
 
 impl Model {
-    /// The model in a `.keras` file, or in an `.h5` file of an older Keras: built, with its weights, and compiled as
+    /// The model in a `.keras` file, in an `.h5` file of an older Keras, or in an ONNX file: built, with its weights, and compiled as
     /// it was.
     ///
     /// # Errors
@@ -158,8 +179,8 @@ impl Model {
     }
 }
 
-/// The bytes of a file of a model's weights: `.weights.h5` as Keras has it, safetensors or npz under the names of
-/// [`Model::named_variables`].
+/// The bytes of a file of a model, `.keras` or ONNX, or of its weights: `.weights.h5` as Keras has it, safetensors or
+/// npz under the names of [`Model::named_variables`].
 ///
 /// # Errors
 /// If the model is not built, if a weight is not a number, or if the format holds no weights.
@@ -167,6 +188,7 @@ pub fn weights_to_bytes(model: &Model, format: Format) -> Result<Vec<u8>> {
     match format {
         Format::Hdf5 => keras::write_weights(model),
         Format::Keras => keras::write(model),
+        Format::Onnx => onnx::write(model),
         other => {
             let arrays = model.to_arrays(own_names)?;
             for (name, array) in

@@ -173,10 +173,16 @@ fn activity_cost(regularizer: &Regularizer, output: &Tensor) -> Tensor {
     }
 }
 
+/// What a layer computes in inference on a model's symbols, op by op: no layer inside is recorded as such.
+#[track_caller]
+pub(crate) fn in_primitives<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tensor> {
+    training(false, || eagerly(|| compute(layer, inputs, Stage::Trying)))
+}
+
 /// Finds out the outputs' shapes by running the layer on the model's symbols, then records the call as one node.
 #[track_caller]
 fn record<L: Layer + ?Sized>(layer: &L, name: Arc<str>, inputs: &[&Tensor]) -> Vec<Tensor> {
-    let tried = training(false, || eagerly(|| compute(layer, inputs, Stage::Trying)));
+    let tried = in_primitives(layer, inputs);
     if let Some(faulty) = tried.iter().find(|output| output.error().is_some()) {
         return vec![faulty.clone(); tried.len()];
     }

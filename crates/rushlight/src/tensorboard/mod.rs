@@ -22,7 +22,7 @@ mod graph;
 mod histogram;
 mod hparams;
 mod images;
-mod proto;
+pub(crate) mod proto;
 pub(crate) mod record;
 mod timeline;
 mod trace;

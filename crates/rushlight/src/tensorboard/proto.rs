@@ -3,7 +3,7 @@
 
 /// An encoded message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 /// How the value of a field is encoded.
 enum Wire {
@@ -13,16 +13,16 @@ enum Wire {
 }
 
 impl Message {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// An integer, bool or enum. Zero is what an absent field means, so it is left out.
-    pub(super) fn integer(mut self, field: u32, value: i64) -> Self {
+    pub(crate) fn integer(mut self, field: u32, value: i64) -> Self {
         if value != 0 {
             self.key(field, Wire::Varint);
             self.varint(value as u64);
@@ -30,39 +30,46 @@ impl Message {
         self
     }
 
+    /// One of several integers under the same field, zero as well.
+    pub(crate) fn element(mut self, field: u32, value: i64) -> Self {
+        self.key(field, Wire::Varint);
+        self.varint(value as u64);
+        self
+    }
+
     /// A bool that is written even when false.
-    pub(super) fn flag(mut self, field: u32, value: bool) -> Self {
+    pub(crate) fn flag(mut self, field: u32, value: bool) -> Self {
         self.key(field, Wire::Varint);
         self.varint(u64::from(value));
         self
     }
 
-    pub(super) fn double(mut self, field: u32, value: f64) -> Self {
+    pub(crate) fn double(mut self, field: u32, value: f64) -> Self {
         self.key(field, Wire::Eight);
         self.0.extend(value.to_le_bytes());
         self
     }
 
     /// Each of these under the same field: a repeated message.
-    pub(super) fn messages(self, field: u32, values: impl IntoIterator<Item = Message>) -> Self {
+    pub(crate) fn messages(self, field: u32, values: impl IntoIterator<Item = Message>) -> Self {
         values.into_iter().fold(self, |message, value| message.message(field, &value))
     }
 
     /// A map entry whose key is a text.
-    pub(super) fn entry(self, field: u32, key: &str, value: &Message) -> Self {
+    pub(crate) fn entry(self, field: u32, key: &str, value: &Message) -> Self {
         self.message(field, &Message::new().text(1, key).message(2, value))
     }
 
-    pub(super) fn text(self, field: u32, value: &str) -> Self {
+    pub(crate) fn text(self, field: u32, value: &str) -> Self {
         self.bytes(field, value.as_bytes())
     }
 
     /// A message within, written even when empty: its presence may mean something.
-    pub(super) fn message(self, field: u32, value: &Message) -> Self {
+    pub(crate) fn message(self, field: u32, value: &Message) -> Self {
         self.bytes(field, value.as_bytes())
     }
 
-    pub(super) fn bytes(mut self, field: u32, value: &[u8]) -> Self {
+    pub(crate) fn bytes(mut self, field: u32, value: &[u8]) -> Self {
         self.key(field, Wire::Length);
         self.varint(value.len() as u64);
         self.0.extend(value);

@@ -5,7 +5,7 @@ use rushlight::formats::{Format, arrays_to_bytes, model_from_bytes};
 use rushlight::prelude::*;
 use std::path::PathBuf;
 
-const MODELS: [&str; 4] = ["sequential", "dense_block", "shared_and_nested", "operators"];
+pub const MODELS: [&str; 4] = ["sequential", "dense_block", "shared_and_nested", "operators"];
 
 fn check_predictions(model: &Model, arrays: &Arrays, what: &str) {
     let inputs = arrays.all("input");
@@ -40,10 +40,10 @@ fn what_is_written_is_read_again() {
 }
 
 /// A folder that is removed at the end.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Folder {
+    pub fn new(name: &str) -> Folder {
         let path = std::env::temp_dir().join(format!("rushlight-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
@@ -57,7 +57,7 @@ impl Drop for Folder {
 }
 
 /// Runs a script with Python, where `RUSHLIGHT_PYTHON` names one that has Keras.
-fn python(script: &str, arguments: &[&std::ffi::OsStr]) -> Option<()> {
+pub fn python(script: &str, arguments: &[&std::ffi::OsStr]) -> Option<()> {
     let Ok(python) = std::env::var("RUSHLIGHT_PYTHON") else {
         eprintln!("skipped: RUSHLIGHT_PYTHON names no Python with Keras");
         return None;
@@ -105,7 +105,7 @@ fn layers_that_nobody_knows_are_told_at_once() {
         {"class_name": "Dense", "config": {"name": "dense", "units": -2}}]}}"#;
     let bytes = zip(&[("config.json", config.as_bytes()), ("model.weights.h5", b"\x89HDF")]);
     let error = model_from_bytes(&bytes, &[]).unwrap_err().to_string();
-    assert!(error.contains("must") || error.contains("ends"), "{error}");
+    assert!(error.contains("no HDF5 file"), "{error}");
     let weights = rushlight_hdf5_of_nothing();
     let bytes = zip(&[("config.json", config.as_bytes()), ("model.weights.h5", &weights)]);
     let error = model_from_bytes(&bytes, &[]).unwrap_err().to_string();

@@ -1,6 +1,8 @@
 //! Files of other frameworks: `files/make.py` made them, with what Keras computes from them.
 
+mod densenet;
 mod keras;
+mod onnx;
 
 use rushlight::formats::read_npz;
 use rushlight::prelude::*;

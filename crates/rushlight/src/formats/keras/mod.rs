@@ -1,6 +1,7 @@
 //! Keras's files: `.keras` archives, `.weights.h5`, and whole models in HDF5 as older versions wrote them.
 
 mod arguments;
+mod compile;
 mod export;
 mod legacy;
 mod operators;
@@ -55,11 +56,15 @@ pub(crate) fn describe(bytes: &[u8]) -> Result<Description> {
 ///
 /// # Errors
 /// If the file is damaged, describes layers that nobody knows, or its weights do not fit.
-pub(crate) fn read(bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model> {
+pub(crate) fn read(bytes: &[u8], shapes: &[Vec<usize>], compiled: bool) -> Result<Model> {
     let description = describe(bytes)?;
     let root = rushlight_hdf5::read(&description.weights).map_err(weights::damaged)?;
-    let (model, container) = build(&description.config, shapes, elements_in(&root))?;
+    let (mut model, container) = build(&description.config, shapes, elements_in(&root))?;
     weights::read(&root, &container.places(""))?;
+    if compiled {
+        compile::restore(&mut model, &description.config)?;
+        compile::read_state(&model, &container, &root)?;
+    }
     Ok(model)
 }
 
@@ -84,9 +89,10 @@ fn elements_in(root: &rushlight_hdf5::Group<'_>) -> usize {
 pub(crate) fn write(model: &Model) -> Result<Vec<u8>> {
     let mut object = export::model_object(model)?;
     object["build_config"] = json!({});
-    object["compile_config"] = json!({});
+    object["compile_config"] = compile::describe(model);
     let mut writer = Writer::new();
     write_variables(model, &mut writer)?;
+    compile::write_state(model, &container_of(model)?, &mut writer)?;
     let metadata = json!({ "keras_version": WRITTEN_FOR, "date_saved": "", "backend": "rushlight" });
     let text = |value: &Value| serde_json::to_vec(value).map_err(|error| wrong(error.to_string()));
     let weights = writer.finish().map_err(weights::damaged)?;
