@@ -59,7 +59,8 @@ impl Checkpoint {
             variables(training).into_iter().map(|(name, it)| (name, eagerly(|| it.read()))).collect();
         arrays.push(("state".to_string(), Tensor::from(state.to_string().into_bytes())));
         let bytes = arrays_to_bytes(&arrays, Format::Safetensors)?;
-        write_atomically(&self.path, &bytes).map_err(|error| wrong(&self.path, format!("cannot be written: {error}")))
+        write_atomically(&self.path, &bytes)
+            .map_err(|error| wrong(&self.path, format!("cannot be written: {error}")))
     }
 
     fn restore(&self, training: &Progressing) -> Result<()> {
@@ -73,7 +74,10 @@ impl Checkpoint {
             .map_err(|error| wrong(&self.path, format!("`state` is no JSON: {error}")))?;
         let version = state["version"].as_u64().unwrap_or(0);
         if version == 0 || version > VERSION {
-            return Err(wrong(&self.path, format!("version {version} is not known: {VERSION} is the latest")));
+            return Err(wrong(
+                &self.path,
+                format!("version {version} is not known: {VERSION} is the latest"),
+            ));
         }
         if state["settings"] != self.settings {
             let rule = format!("it belongs to a run with other settings: {}", state["settings"]);

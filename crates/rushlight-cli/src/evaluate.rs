@@ -16,7 +16,8 @@ pub(crate) fn run(options: &EvaluateOptions) -> Result<(), Failure> {
     let data = Dataset::from_batch(examples)?.batch(options.batch_size);
     let logs = model.evaluate(&data).map_err(|error| in_file(&options.model, &error))?;
     if options.json {
-        let values: Map<String, Value> = logs.0.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let values: Map<String, Value> =
+            logs.0.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         say!("{}", Value::Object(values));
     } else {
         let rows: Vec<(&str, String)> =
@@ -81,7 +82,8 @@ pub(crate) fn compile(model: &mut Model, file: &Path, options: &CompileOptions) 
         model.compile_with(made);
     }
     let Some(optimizer) = model.optimizer() else {
-        let rule = "is not compiled: --loss is needed, and --optimizer, --learning-rate and --metrics are possible";
+        let rule =
+            "is not compiled: --loss is needed, and --optimizer, --learning-rate and --metrics are possible";
         return Err(Failure::Usage(format!("{} {rule}", shown(file))));
     };
     if let Some(rate) = learning_rate {

@@ -189,7 +189,8 @@ fn models_are_evaluated() {
     let arguments = ["evaluate", "m.keras", "--input", "x.npz", "--target", "y.npz"];
     let said = scratch.run(&arguments).succeeded();
     assert!(said.contains("loss") && said.contains("accuracy"), "{said}");
-    let json: Value = serde_json::from_str(&scratch.run(&[&arguments[..], &["--json"]].concat()).succeeded()).unwrap();
+    let json: Value =
+        serde_json::from_str(&scratch.run(&[&arguments[..], &["--json"]].concat()).succeeded()).unwrap();
     // Cross-entropy of the predictions that Keras made.
     let logits = arrays.iter().find(|(known, _)| known == "output_0").unwrap().1.clone();
     let targets = arrays.iter().find(|(known, _)| known == "target_0").unwrap().1.clone();

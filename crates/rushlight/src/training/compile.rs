@@ -155,6 +155,21 @@ impl Compile {
         Compile { train_step: Some(Arc::new(step)), ..self }
     }
 
+    /// The same with what was compiled before where nothing else is asked for: its optimizer, with all that it
+    /// remembers; its metrics. Loss weights are those of before.
+    pub fn or_from(mut self, before: &Compile, optimizer: bool, metrics: bool) -> Compile {
+        if optimizer {
+            self.optimizer = before.optimizer.clone();
+        }
+        if metrics {
+            self.metrics = before.metrics.clone();
+        }
+        if self.loss_weights.is_empty() && before.loss_weights.len() == self.losses.len() {
+            self.loss_weights = before.loss_weights.clone();
+        }
+        self
+    }
+
     /// Runs steps op by op, as [`Mode::Eager`](crate::training::Mode) does: for debugging.
     pub fn run_eagerly(self) -> Compile {
         Compile { run_eagerly: true, ..self }

@@ -14,4 +14,5 @@ pub use history::{Epoch, History, Logs};
 pub use options::{Fit, Mode};
 pub use step::{Forward, Step};
 
+pub(crate) use compile::Judge;
 pub(crate) use compiled::Compiled;

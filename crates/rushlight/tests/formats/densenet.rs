@@ -1,8 +1,8 @@
 //! DenseNets under the names that torchvision and Keras Applications give to their weights.
 
 use rushlight::applications::{DenseNetConfig, densenet};
-use rushlight::formats::{Layout, keras_densenet, own_names, torchvision_densenet, weights_from_bytes};
 use rushlight::formats::{Format, arrays_to_bytes};
+use rushlight::formats::{Layout, keras_densenet, own_names, torchvision_densenet, weights_from_bytes};
 use rushlight::prelude::*;
 use std::collections::BTreeSet;
 

@@ -83,7 +83,8 @@ fn damage_is_an_error_and_never_a_panic() {
 fn operators_that_are_not_known_are_told_at_once() {
     // A graph of two nodes: "Mystery" called a, "Riddle" called b.
     let node = |kind: &str, name: &str| {
-        let parts = [&[0x1a, name.len() as u8][..], name.as_bytes(), &[0x22, kind.len() as u8], kind.as_bytes()];
+        let parts =
+            [&[0x1a, name.len() as u8][..], name.as_bytes(), &[0x22, kind.len() as u8], kind.as_bytes()];
         let node = parts.concat();
         [&[0x0a, node.len() as u8][..], &node].concat()
     };

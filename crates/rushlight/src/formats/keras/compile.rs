@@ -35,7 +35,8 @@ pub(super) fn restore(model: &mut Model, object: &Value) -> Result<()> {
     }
     let loss_weights: Vec<Value> =
         by_output(&config["loss_weights"], &outputs).into_iter().filter(|weight| !weight.is_null()).collect();
-    let description = json!({ "optimizer": config["optimizer"], "loss": losses, "loss_weights": loss_weights });
+    let description =
+        json!({ "optimizer": config["optimizer"], "loss": losses, "loss_weights": loss_weights });
     let mut compile = Compile::from_json(&description).map_err(within)?;
     for (key, weighted) in [("metrics", false), ("weighted_metrics", true)] {
         let metrics = &config[key];
@@ -139,7 +140,10 @@ pub(super) fn read_state(model: &Model, listed: &Container, root: &Group<'_>) ->
         let path = format!("{STATE}/{index}");
         let data = root.dataset(&path).ok_or_else(|| weights::wrong(format!("`{path}` is missing")))?;
         let own = known.get(variable.name()).ok_or_else(|| {
-            weights::wrong(format!("`{path}` belongs to `{}`, which the optimizer does not have", variable.name()))
+            weights::wrong(format!(
+                "`{path}` belongs to `{}`, which the optimizer does not have",
+                variable.name()
+            ))
         })?;
         let value = weights::value_of(data, own, &format!("`{path}` ({})", variable.name()))?;
         values.push((own.clone(), value));
@@ -154,7 +158,8 @@ pub(super) fn describe(model: &Model) -> Value {
     let several = settings.losses.len() > 1;
     for (key, weighted) in [("metrics", false), ("weighted_metrics", true)] {
         let chosen: Vec<_> = settings.metrics.iter().filter(|judge| judge.is_weighted == weighted).collect();
-        let object = |judge: &&crate::training::Judge| judge.metric.config().map(|it| it.to_json("keras.metrics"));
+        let object =
+            |judge: &&crate::training::Judge| judge.metric.config().map(|it| it.to_json("keras.metrics"));
         config[key] = match (chosen.is_empty(), several) {
             (true, _) => Value::Null,
             (false, false) => chosen.iter().filter_map(object).map(accuracy_by_name).collect(),

@@ -66,9 +66,12 @@ fn spreads(graph: &ModelGraph, index: usize) -> bool {
         return false;
     }
     let slot = step.slot();
-    let reads = |step: &Step| step.inputs().iter().any(|source| matches!(source, Source::Slot(read) if *read == slot));
-    let elementwise =
-        |step: &Step| matches!(step.op(), Some(Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Broadcast(_)));
+    let reads = |step: &Step| {
+        step.inputs().iter().any(|source| matches!(source, Source::Slot(read) if *read == slot))
+    };
+    let elementwise = |step: &Step| {
+        matches!(step.op(), Some(Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Broadcast(_)))
+    };
     graph.outputs().iter().any(|(output, _)| *output == slot)
         || graph.steps()[index + 1..].iter().any(|step| reads(step) && !elementwise(step))
 }
@@ -183,13 +186,16 @@ impl Writer {
                 self.call("MatMul", &sides, &[])
             }
             Op::Convolution(convolution) => self.convolution(convolution, inputs, None)?,
-            Op::ConvolutionInputGradient(convolution, dims) => self.convolution(convolution, inputs, Some(dims))?,
+            Op::ConvolutionInputGradient(convolution, dims) => {
+                self.convolution(convolution, inputs, Some(dims))?
+            }
             Op::Window(window) => self.window(window, &names[0], spec)?,
             Op::Reshape(dims) => {
                 if dims.iter().filter(|&&dim| is_open(dim)).count() > 1 {
                     return Err("a shape in which two axes depend on the batch".to_string());
                 }
-                let dims: Vec<i64> = dims.iter().map(|&dim| if is_open(dim) { -1 } else { dim as i64 }).collect();
+                let dims: Vec<i64> =
+                    dims.iter().map(|&dim| if is_open(dim) { -1 } else { dim as i64 }).collect();
                 let dims = self.numbers(&dims)?;
                 // A size of 0 means 0, not "as it was".
                 self.call("Reshape", &[names[0].clone(), dims], &[("allowzero", integer(1))])
@@ -201,7 +207,9 @@ impl Writer {
                 for (axis, &dim) in dims.iter().enumerate() {
                     let has_batch = axis >= aligned && is_open(from[axis - aligned]);
                     sizes.push(match (is_open(dim), has_batch) {
-                        (true, false) => return Err("something is repeated for each example of the batch".to_string()),
+                        (true, false) => {
+                            return Err("something is repeated for each example of the batch".to_string());
+                        }
                         (true, true) => 1,
                         (false, _) => dim as i64,
                     });
@@ -233,8 +241,10 @@ impl Writer {
             Op::TakeAlong(axis) => self.call("GatherElements", &names, &[("axis", integer(*axis as i64))]),
             Op::Cumulative(scan) if !scan.product => {
                 let axis = self.numbers(&[scan.axis as i64])?;
-                let flags =
-                    [("exclusive", integer(scan.exclusive.into())), ("reverse", integer(scan.reverse.into()))];
+                let flags = [
+                    ("exclusive", integer(scan.exclusive.into())),
+                    ("reverse", integer(scan.reverse.into())),
+                ];
                 self.call("CumSum", &[names[0].clone(), axis], &flags)
             }
             other => return Err(format!("the op `{}` has no counterpart in ONNX", other.name())),
@@ -310,9 +320,27 @@ impl Writer {
             Binary::Pow => "Pow",
             Binary::Max => "Max",
             Binary::Min => "Min",
-            Binary::And => if is_bool { "And" } else { "BitwiseAnd" },
-            Binary::Or => if is_bool { "Or" } else { "BitwiseOr" },
-            Binary::Xor => if is_bool { "Xor" } else { "BitwiseXor" },
+            Binary::And => {
+                if is_bool {
+                    "And"
+                } else {
+                    "BitwiseAnd"
+                }
+            }
+            Binary::Or => {
+                if is_bool {
+                    "Or"
+                } else {
+                    "BitwiseOr"
+                }
+            }
+            Binary::Xor => {
+                if is_bool {
+                    "Xor"
+                } else {
+                    "BitwiseXor"
+                }
+            }
             Binary::Rem if !spec.dtype.is_float() => "Mod",
             Binary::Rem => {
                 // The remainder has the sign of the divisor: x - ⌊x / y⌋ · y.
@@ -329,7 +357,12 @@ impl Writer {
     }
 
     /// A convolution, or the transposed one to a result of these sizes. ONNX has the channels first.
-    fn convolution(&mut self, convolution: &Convolution, inputs: &[Held], transposed: Option<&[usize]>) -> Written<String> {
+    fn convolution(
+        &mut self,
+        convolution: &Convolution,
+        inputs: &[Held],
+        transposed: Option<&[usize]>,
+    ) -> Written<String> {
         let [x, kernel] = inputs else { return Err("a convolution without a kernel".to_string()) };
         let rank = x.spec.rank();
         let spatial = rank - 2;
@@ -342,12 +375,17 @@ impl Writer {
             }
             None => self.transpose(&kernel.name, &order),
         };
-        let integers = |values: &mut dyn Iterator<Item = usize>| Attribute::Integers(values.map(|value| value as i64).collect());
+        let integers = |values: &mut dyn Iterator<Item = usize>| {
+            Attribute::Integers(values.map(|value| value as i64).collect())
+        };
         let padding = &convolution.padding;
         let mut attributes = vec![
             ("strides", integers(&mut convolution.strides.iter().copied())),
             ("dilations", integers(&mut convolution.dilations.iter().copied())),
-            ("pads", integers(&mut padding.iter().map(|pair| pair.0).chain(padding.iter().map(|pair| pair.1)))),
+            (
+                "pads",
+                integers(&mut padding.iter().map(|pair| pair.0).chain(padding.iter().map(|pair| pair.1))),
+            ),
             ("group", Attribute::Integer(convolution.groups as i64)),
         ];
         if let Some(dims) = transposed {
@@ -356,7 +394,9 @@ impl Writer {
                 let reach = (kernel.spec.dims[axis] - 1) * convolution.dilations[axis] + 1;
                 let covered = (x.spec.dims[axis + 1] - 1) * convolution.strides[axis] + reach;
                 let kept = dims[axis + 1] + padding[axis].0 + padding[axis].1;
-                rest.push(kept.checked_sub(covered).ok_or("a transposed convolution that cuts its result off")?);
+                rest.push(
+                    kept.checked_sub(covered).ok_or("a transposed convolution that cuts its result off")?,
+                );
             }
             attributes.push(("output_padding", integers(&mut rest.into_iter())));
         }
@@ -367,9 +407,14 @@ impl Writer {
     }
 
     fn window(&mut self, window: &Window, input: &str, spec: &Spec) -> Written<String> {
-        let integers = |values: &[usize]| Attribute::Integers(values.iter().map(|&value| value as i64).collect());
-        let pads: Vec<usize> =
-            window.padding.iter().map(|pair| pair.0).chain(window.padding.iter().map(|pair| pair.1)).collect();
+        let integers =
+            |values: &[usize]| Attribute::Integers(values.iter().map(|&value| value as i64).collect());
+        let pads: Vec<usize> = window
+            .padding
+            .iter()
+            .map(|pair| pair.0)
+            .chain(window.padding.iter().map(|pair| pair.1))
+            .collect();
         let mut attributes = vec![
             ("kernel_shape", integers(&window.size)),
             ("strides", integers(&window.strides)),

@@ -2,22 +2,69 @@
 
 use super::parse::{Attribute, Graph, Node, file, wrong};
 use crate::layers::{
-    BatchNormalization, Conv1d, Conv2d, Dense, Layer, LayerState, Permute, ReLU, ZeroPadding1d, ZeroPadding2d,
-    with_zero_weights,
+    BatchNormalization, Conv1d, Conv2d, Dense, Layer, LayerState, Permute, ReLU, ZeroPadding1d,
+    ZeroPadding2d, with_zero_weights,
 };
 use crate::models::{Input, Model};
-use rushlight_core::{
-    DType, Error, Padding, PoolOptions, Result, Tensor, Variable, concat, eagerly, where_,
-};
+use rushlight_core::{DType, Error, Padding, PoolOptions, Result, Tensor, Variable, concat, eagerly, where_};
 use std::collections::{BTreeMap, HashMap};
 
 /// The operators that are understood.
 const KNOWN: [&str; 55] = [
-    "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv", "Cos", "Div",
-    "Dropout", "Elu", "Equal", "Erf", "Exp", "Expand", "Flatten", "Gather", "Gemm", "GlobalAveragePool",
-    "GlobalMaxPool", "Greater", "HardSigmoid", "Identity", "LeakyRelu", "Less", "Log", "LogSoftmax", "MatMul", "Max",
-    "MaxPool", "Min", "Mul", "Neg", "Not", "Pad", "Pow", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceSum", "Relu",
-    "Reshape", "Sigmoid", "Sin", "Slice", "Softmax", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze",
+    "Abs",
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Clip",
+    "Concat",
+    "Constant",
+    "Conv",
+    "Cos",
+    "Div",
+    "Dropout",
+    "Elu",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Greater",
+    "HardSigmoid",
+    "Identity",
+    "LeakyRelu",
+    "Less",
+    "Log",
+    "LogSoftmax",
+    "MatMul",
+    "Max",
+    "MaxPool",
+    "Min",
+    "Mul",
+    "Neg",
+    "Not",
+    "Pad",
+    "Pow",
+    "Reciprocal",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceSum",
+    "Relu",
+    "Reshape",
+    "Sigmoid",
+    "Sin",
+    "Slice",
+    "Softmax",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
     "Where",
 ];
 
@@ -33,7 +80,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Model> {
         unknown.entry(&node.kind).or_default().push(&node.name);
     }
     if !unknown.is_empty() {
-        let kinds: Vec<String> = unknown.iter().map(|(kind, names)| format!("{kind} ({})", names.join(", "))).collect();
+        let kinds: Vec<String> =
+            unknown.iter().map(|(kind, names)| format!("{kind} ({})", names.join(", "))).collect();
         return Err(wrong(format!("these operators are not supported: {}", kinds.join("; "))));
     }
     let elements = graph.constants.values().filter_map(|constant| constant.count().ok()).sum();
@@ -46,7 +94,10 @@ fn build(graph: &Graph) -> Result<Model> {
     for input in &graph.inputs {
         let sizes: Option<Vec<usize>> = input.dims.iter().skip(1).copied().collect();
         let Some(sizes) = sizes.filter(|_| !input.dims.is_empty()) else {
-            return Err(wrong(format!("the input `{}` must have sizes for all axes but the batch", input.name)));
+            return Err(wrong(format!(
+                "the input `{}` must have sizes for all axes but the batch",
+                input.name
+            )));
         };
         let made = Input::new(sizes).dtype(input.dtype).named(&input.name);
         values.insert(&input.name, made.clone());
@@ -60,7 +111,9 @@ fn build(graph: &Graph) -> Result<Model> {
         for input in &node.inputs {
             arguments.push(match input.as_str() {
                 "" => None,
-                input => Some(values.get(input).cloned().ok_or_else(|| failed(&format!("there is no `{input}`")))?),
+                input => Some(
+                    values.get(input).cloned().ok_or_else(|| failed(&format!("there is no `{input}`")))?,
+                ),
             });
         }
         let call = Call { node, name: name.replace(['/', '.', ':'], "_"), arguments };
@@ -153,7 +206,7 @@ impl Call<'_> {
             "Identity" | "Dropout" => x()?.clone(),
             "Constant" => self.constant()?,
             "Abs" => x()?.abs(),
-            "Neg" => -x()?,
+            "Neg" => x().map(|x| -x)?,
             "Exp" => x()?.exp(),
             "Log" => x()?.log(),
             "Sqrt" => x()?.sqrt(),
@@ -188,7 +241,8 @@ impl Call<'_> {
             "Concat" => concat(&all()?, axis(0)),
             "Cast" => {
                 let kind = self.integer("to", 0);
-                let dtypes = [DType::F32, DType::F64, DType::F16, DType::I32, DType::I64, DType::U8, DType::Bool];
+                let dtypes =
+                    [DType::F32, DType::F64, DType::F16, DType::I32, DType::I64, DType::U8, DType::Bool];
                 let dtype = dtypes.into_iter().find(|dtype| super::message::element_type(*dtype) == kind);
                 x()?.cast(dtype.ok_or_else(|| format!("element type {kind} is not supported"))?)
             }
@@ -202,13 +256,18 @@ impl Call<'_> {
             "Reshape" => self.reshape()?,
             "Expand" => self.expand()?,
             "Transpose" => {
-                let reversed = || (0..x().and_then(|x| x.rank().map_err(rule)).unwrap_or(0) as i64).rev().collect();
-                let axes = self.attribute("perm").map_or_else(reversed, |attribute| attribute.integers.clone());
+                let reversed =
+                    || (0..x().and_then(|x| x.rank().map_err(rule)).unwrap_or(0) as i64).rev().collect();
+                let axes =
+                    self.attribute("perm").map_or_else(reversed, |attribute| attribute.integers.clone());
                 x()?.transpose(axes.into_iter().map(|axis| axis as isize).collect::<Vec<isize>>())
             }
             "Squeeze" => {
                 let axes = self.axes(1)?.ok_or("the axes are missing")?;
-                sorted(&axes, x()?.rank().map_err(rule)?).iter().rev().fold(x()?.clone(), |x, &axis| x.squeeze(axis))
+                sorted(&axes, x()?.rank().map_err(rule)?)
+                    .iter()
+                    .rev()
+                    .fold(x()?.clone(), |x, &axis| x.squeeze(axis))
             }
             "Unsqueeze" => {
                 let axes = self.axes(1)?.ok_or("the axes are missing")?;
@@ -291,7 +350,8 @@ impl Call<'_> {
         let (starts, ends) = match self.optional(1) {
             Some(_) => (self.known_integers(1)?, self.known_integers(2)?),
             None => {
-                let list = |name: &str| self.attribute(name).map(|it| it.integers.clone()).unwrap_or_default();
+                let list =
+                    |name: &str| self.attribute(name).map(|it| it.integers.clone()).unwrap_or_default();
                 (list("starts"), list("ends"))
             }
         };
@@ -300,7 +360,9 @@ impl Call<'_> {
         let mut result = x.clone();
         for (index, axis) in sorted(&axes, x.rank().map_err(rule)?).into_iter().enumerate() {
             let size = x.shape().map_err(rule)?[axis as usize];
-            let (Some(&start), Some(&end), Some(&step)) = (starts.get(index), ends.get(index), steps.get(index)) else {
+            let (Some(&start), Some(&end), Some(&step)) =
+                (starts.get(index), ends.get(index), steps.get(index))
+            else {
                 return Err("starts, ends and steps must be as many as axes".to_string());
             };
             if rushlight_core::tensor::is_open(size) {
@@ -309,7 +371,8 @@ impl Call<'_> {
                 }
                 return Err("the batch cannot be sliced".to_string());
             }
-            let place = |place: i64| if place < 0 { (place + size as i64).max(0) } else { place.min(size as i64) };
+            let place =
+                |place: i64| if place < 0 { (place + size as i64).max(0) } else { place.min(size as i64) };
             let (from, to) = (place(start) as usize, place(end) as usize);
             result = match step {
                 1 => result.slice_axis(axis, from, to.max(from)),
@@ -370,7 +433,8 @@ impl Call<'_> {
     }
 
     fn gemm(&self) -> Made<Tensor> {
-        if self.float("alpha", 1.0) != 1.0 || self.float("beta", 1.0) != 1.0 || self.integer("transA", 0) != 0 {
+        if self.float("alpha", 1.0) != 1.0 || self.float("beta", 1.0) != 1.0 || self.integer("transA", 0) != 0
+        {
             return Err("only alpha = beta = 1 and transA = 0 are supported".to_string());
         }
         let kernel = self.known(1)?;
@@ -428,7 +492,7 @@ impl Call<'_> {
                 }
                 let layer = <$Conv>::new(dims[0], &dims[2..])
                     .strides(strides.as_slice())
-                    .dilations(dilations.as_slice())
+                    .dilation_rate(dilations.as_slice())
                     .groups(groups)
                     .padding(padding)
                     .use_bias(bias.is_some())
@@ -490,7 +554,8 @@ impl Call<'_> {
 
 /// Axes from 0 on, in rising order.
 fn sorted(axes: &[isize], rank: usize) -> Vec<isize> {
-    let mut axes: Vec<isize> = axes.iter().map(|&axis| if axis < 0 { axis + rank as isize } else { axis }).collect();
+    let mut axes: Vec<isize> =
+        axes.iter().map(|&axis| if axis < 0 { axis + rank as isize } else { axis }).collect();
     axes.sort_unstable();
     axes
 }

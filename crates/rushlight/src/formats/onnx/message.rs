@@ -30,7 +30,12 @@ pub(super) fn element_type(dtype: DType) -> i64 {
     }
 }
 
-pub(super) fn node(kind: &str, inputs: &[String], outputs: &[String], attributes: &[(&str, Attribute)]) -> Message {
+pub(super) fn node(
+    kind: &str,
+    inputs: &[String],
+    outputs: &[String],
+    attributes: &[(&str, Attribute)],
+) -> Message {
     let with_inputs = inputs.iter().fold(Message::new(), |message, input| message.text(1, input));
     let with_outputs = outputs.iter().fold(with_inputs, |message, output| message.text(2, output));
     let named = with_outputs.text(3, outputs.first().map_or("", String::as_str)).text(4, kind);

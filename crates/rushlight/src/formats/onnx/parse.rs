@@ -236,7 +236,8 @@ fn parse_tensor(bytes: &[u8]) -> Result<(String, Tensor)> {
     if external {
         return Err(fail("is in another file, which is not supported"));
     }
-    let dtype = dtype_of(kind).ok_or_else(|| fail(&format!("has elements of type {kind}, which is not supported")))?;
+    let dtype = dtype_of(kind)
+        .ok_or_else(|| fail(&format!("has elements of type {kind}, which is not supported")))?;
     let dims: Option<Vec<usize>> = dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
     let dims = dims.ok_or_else(|| fail("has negative sizes"))?;
     let count = dims.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim));
