@@ -142,7 +142,7 @@ pub fn inference_model_from_bytes(bytes: &[u8], shapes: &[Vec<usize>]) -> Result
 fn read_model(bytes: &[u8], shapes: &[Vec<usize>], compiled: bool) -> Result<Model> {
     match Format::of_content(bytes) {
         Some(Format::Keras) => keras::read(bytes, shapes, compiled),
-        Some(Format::Hdf5) => keras::read_legacy_model(bytes, shapes),
+        Some(Format::Hdf5) => keras::read_legacy_model(bytes, shapes, compiled),
         Some(Format::Onnx) => onnx::read(bytes),
         Some(other) => {
             let rule = format!("this is a {other:?} file: it has arrays, but no model");

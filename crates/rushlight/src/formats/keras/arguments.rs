@@ -7,6 +7,9 @@ use serde_json::Value;
 pub(super) const TENSOR: &str = "__keras_tensor__";
 const CONSTANTS: [&str; 2] = ["__tensor__", "__numpy__"];
 
+/// What Keras's attention layers are told in each call, and ours when they are made.
+pub(super) const CALL_FLAGS: [&str; 2] = ["use_causal_mask", "return_attention_scores"];
+
 /// An argument of a call.
 #[derive(Clone, Debug)]
 pub(super) enum Argument {

@@ -6,11 +6,10 @@ use crate::layers::Layer;
 use crate::models::Model;
 use crate::optimizers::{self, Optimizer};
 use crate::training::Compile;
-use rushlight_core::{Result, Tensor, Variable, eagerly};
+use rushlight_core::{DType, Result, Tensor, Variable, eagerly};
 use rushlight_hdf5::{Group, Writer};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Where optimizers' variables are.
 const STATE: &str = "optimizer/vars";
@@ -114,6 +113,30 @@ fn trained(container: &Container) -> Vec<Variable> {
     container.places("").into_iter().map(|place| place.variable).filter(Variable::is_trainable).collect()
 }
 
+/// The optimizer's variables in the order of Keras's files. A list of layers may have another order than their calls,
+/// in which the optimizer was built: then variables go by their names, and those that are not made yet are new.
+fn in_file_order(model: &Model, listed: &Container, optimizer: &dyn Optimizer) -> Result<Vec<Variable>> {
+    let wanted = trained(listed);
+    let own = optimizer.variables();
+    let in_order = optimizers::from_config(&optimizer.config())?;
+    in_order.build(&wanted)?;
+    let in_order = in_order.variables();
+    if wanted == model.trainable_variables() && own.len() == in_order.len() {
+        return Ok(own);
+    }
+    let mut known: HashMap<String, Variable> = HashMap::new();
+    for variable in own {
+        if known.insert(variable.name().to_string(), variable.clone()).is_some() {
+            let rule = format!(
+                "two variables of the optimizer are called `{}`: name the layers apart",
+                variable.name()
+            );
+            return Err(wrong(rule));
+        }
+    }
+    Ok(in_order.into_iter().map(|new| known.get(new.name()).cloned().unwrap_or(new)).collect())
+}
+
 /// Gives a compiled model's optimizer the state that the file has; there is none if it was not trained.
 ///
 /// # Errors
@@ -122,12 +145,7 @@ pub(super) fn read_state(model: &Model, listed: &Container, root: &Group<'_>) ->
     let Some(optimizer) = model.optimizer() else { return Ok(()) };
     let Some(stored) = root.group(STATE) else { return Ok(()) };
     optimizer.build(&model.trainable_variables())?;
-    // The file has the variables in the order of its list of layers, which may differ from that of their calls.
-    let in_order = optimizers::from_config(&optimizer.config())?;
-    in_order.build(&trained(listed))?;
-    let known: HashMap<String, Variable> =
-        optimizer.variables().into_iter().map(|variable| (variable.name().to_string(), variable)).collect();
-    let wanted = in_order.variables();
+    let wanted = in_file_order(model, listed, &**optimizer)?;
     let count = stored.members().count();
     // Compiled but not trained: only the iteration and the learning rate.
     let is_fresh = count <= 2 && count < wanted.len();
@@ -135,18 +153,12 @@ pub(super) fn read_state(model: &Model, listed: &Container, root: &Group<'_>) ->
         let rule = format!("the optimizer has {} variables, and the file {count} in `{STATE}`", wanted.len());
         return Err(weights::wrong(rule));
     }
-    let mut values: Vec<(Variable, Tensor)> = Vec::new();
+    let mut values: Vec<(&Variable, Tensor)> = Vec::new();
     for (index, variable) in wanted.iter().take(count).enumerate() {
         let path = format!("{STATE}/{index}");
         let data = root.dataset(&path).ok_or_else(|| weights::wrong(format!("`{path}` is missing")))?;
-        let own = known.get(variable.name()).ok_or_else(|| {
-            weights::wrong(format!(
-                "`{path}` belongs to `{}`, which the optimizer does not have",
-                variable.name()
-            ))
-        })?;
-        let value = weights::value_of(data, own, &format!("`{path}` ({})", variable.name()))?;
-        values.push((own.clone(), value));
+        let value = weights::value_of(data, variable, &format!("`{path}` ({})", variable.name()))?;
+        values.push((variable, value));
     }
     values.into_iter().try_for_each(|(variable, value)| eagerly(|| variable.assign(&value)))
 }
@@ -182,21 +194,19 @@ fn accuracy_by_name(metric: Value) -> Value {
 /// Writes the optimizer's state, in Keras's order.
 pub(super) fn write_state(model: &Model, listed: &Container, writer: &mut Writer) -> Result<()> {
     let Some(optimizer) = model.optimizer() else { return Ok(()) };
-    let known: HashMap<String, Variable> =
-        optimizer.variables().into_iter().map(|variable| (variable.name().to_string(), variable)).collect();
-    let in_order: Arc<dyn Optimizer> = optimizers::from_config(&optimizer.config())?;
-    in_order.build(&trained(listed))?;
-    for (index, variable) in in_order.variables().iter().enumerate() {
-        // What has not been made yet has its first value.
-        let own = known.get(variable.name()).unwrap_or(variable);
-        let value = eagerly(|| own.read());
+    for (index, variable) in in_file_order(model, listed, &**optimizer)?.iter().enumerate() {
+        let value = eagerly(|| variable.read());
         // Scalars of double precision are single in Keras.
-        let value = if value.dtype()? == rushlight_core::DType::F64 && value.rank()? == 0 {
-            value.cast(rushlight_core::DType::F32)
-        } else {
-            value
+        let value = match (value.dtype()?, value.rank()?) {
+            (DType::F64, 0) => value.cast(DType::F32),
+            _ => value,
         };
-        weights::write_tensor(writer, &format!("{STATE}/{index}"), &value, &format!("`{}`", own.name()))?;
+        weights::write_tensor(
+            writer,
+            &format!("{STATE}/{index}"),
+            &value,
+            &format!("`{}`", variable.name()),
+        )?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! From a model to its config: what Keras's `load_model` builds it from.
 
-use super::arguments::{TENSOR, dtype_name, each_tensor};
+use super::arguments::{CALL_FLAGS, TENSOR, dtype_name, each_tensor};
 use super::primitives::{self, Written};
 use super::structure::{Inside, as_operator, inside};
 use crate::layers::{Layer, keras_class};
@@ -127,6 +127,9 @@ fn layer_object(layer: &dyn Layer, name: &str, problems: &mut Vec<String>) -> Op
             let mut object = config.to_json("keras.layers");
             object["config"]["name"] = json!(name);
             object["config"]["trainable"] = json!(layer.state().is_trainable());
+            if let Some(settings) = object["config"].as_object_mut() {
+                CALL_FLAGS.iter().for_each(|flag| drop(settings.remove(*flag)));
+            }
             Some(object)
         }
         Err(error) => {
@@ -348,12 +351,16 @@ fn layer_arguments(layer: &dyn Layer, inputs: Vec<Value>) -> (Value, Value) {
     let several_arguments = ["MultiHeadAttention", "GroupQueryAttention"];
     let with_state = ["SimpleRNN", "LSTM", "GRU", "Bidirectional"];
     let class = keras_class(layer.state().class());
-    let keywords = json!({});
+    let mut keywords = json!({});
+    for flag in CALL_FLAGS {
+        if layer.config().is_ok_and(|config| config.get(flag) == Some(&json!(true))) {
+            keywords[flag] = json!(true);
+        }
+    }
     match inputs.as_slice() {
         [one] => (json!([one]), keywords),
         _ if several_arguments.contains(&class.as_str()) => (Value::Array(inputs), keywords),
         [x, state @ ..] if with_state.contains(&class.as_str()) => {
-            let mut keywords = keywords;
             keywords["initial_state"] = json!(state);
             (json!([x]), keywords)
         }

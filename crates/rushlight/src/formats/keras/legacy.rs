@@ -7,7 +7,7 @@ use super::{container_of, elements_in, weights, wrong};
 use crate::models::Model;
 use rushlight_core::{Result, Tensor, eagerly};
 use rushlight_hdf5::Group;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// A list of texts, which is spread over `name0`, `name1`, … if it is long.
@@ -34,13 +34,28 @@ pub(crate) fn is_legacy_weights(root: &Group<'_>) -> bool {
 ///
 /// # Errors
 /// If there is no config, or it or the weights cannot be read.
-pub(crate) fn read_model(bytes: &[u8], shapes: &[Vec<usize>]) -> Result<Model> {
+pub(crate) fn read_model(bytes: &[u8], shapes: &[Vec<usize>], compiled: bool) -> Result<Model> {
     let root = rushlight_hdf5::read(bytes).map_err(weights::damaged)?;
     let config = config(&root)?.ok_or_else(|| {
         wrong("the file has weights only: a model that fits them must be made first, or given as `.keras`")
     })?;
-    let (model, container) = super::build(&config, shapes, elements_in(&root))?;
+    let (mut model, container) = super::build(&config, shapes, elements_in(&root))?;
     assign(&root, &container.places(""))?;
+    if compiled && let Some(training) = root.attribute("training_config") {
+        let training = training.text().map_err(weights::damaged)?;
+        let training: Value = serde_json::from_str(&training)
+            .map_err(|error| wrong(format!("`training_config` is no JSON: {error}")))?;
+        // The optimizer's state has names of its own there and is not taken over.
+        let mut described = config.clone();
+        described["compile_config"] = json!({
+            "optimizer": training["optimizer_config"],
+            "loss": training["loss"],
+            "loss_weights": training["loss_weights"],
+            "metrics": training["metrics"],
+            "weighted_metrics": training["weighted_metrics"],
+        });
+        super::compile::restore(&mut model, &described)?;
+    }
     Ok(model)
 }
 

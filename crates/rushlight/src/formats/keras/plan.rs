@@ -1,7 +1,7 @@
 //! From a config to a model: first all layers are made, so that everything unknown is told at once; then they are
 //! called in an order in which that is possible.
 
-use super::arguments::{Reference, each_tensor, keras_dtype, reference};
+use super::arguments::{CALL_FLAGS, Reference, each_tensor, keras_dtype, reference};
 use super::operators::{Call, Operator, is_known, is_operator};
 use super::structure::{Container, Entry};
 use crate::config::Config;
@@ -260,6 +260,11 @@ impl Part {
         };
         let mut named = object.clone();
         named["class_name"] = json!(class);
+        for flag in CALL_FLAGS {
+            if config.is_object() && object["inbound_nodes"][0]["kwargs"][flag] == json!(true) {
+                named["config"][flag] = json!(true);
+            }
+        }
         match Config::from_json(&named).and_then(|config| layer_from_config(&config)) {
             Ok(layer) => Ok(Some(Part::Layer(layer))),
             Err(error) => {
@@ -477,7 +482,7 @@ fn check_keywords(name: &str, kwargs: &Value) -> Result<()> {
     const INPUTS: [&str; 5] = ["query", "value", "key", "initial_state", "training"];
     for (key, value) in kwargs.as_object().into_iter().flatten() {
         let means_nothing = value.is_null() || value == &json!(false);
-        if !means_nothing && !INPUTS.contains(&key.as_str()) {
+        if !means_nothing && !INPUTS.contains(&key.as_str()) && !CALL_FLAGS.contains(&key.as_str()) {
             return Err(wrong(format!("the argument `{key}` in a call of `{name}` is not supported")));
         }
     }

@@ -124,46 +124,35 @@ impl Entry {
 
 /// The variables of a layer that is no model: its own, and those of the layers that it wraps.
 fn collect_layer(state: &LayerState, class: &str, path: &str, names: &str, places: &mut Vec<Place>) {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    for variable in state.weights() {
+    let own = match class {
+        // Keras keeps a step of the recurrence as a layer of its own.
+        "SimpleRNN" | "LSTM" | "GRU" => "cell/vars",
+        _ => "vars",
+    };
+    for (index, variable) in state.weights().into_iter().enumerate() {
         let leaf = variable.name().rsplit('/').next().unwrap_or_default().to_string();
-        let part = match class {
-            // Keras keeps a step of the recurrence, and each projection of attention, as a layer of its own.
-            "SimpleRNN" | "LSTM" | "GRU" => "cell/",
-            "MultiHeadAttention" | "GroupQueryAttention" => attention_part(&leaf),
-            _ => "",
-        };
-        let count = counts.entry(part).or_insert(0);
-        let path = format!("{path}{part}vars/{count}");
-        *count += 1;
-        places.push(Place { path, name: format!("{names}{leaf}"), variable });
+        places.push(Place { path: format!("{path}{own}/{index}"), name: format!("{names}{leaf}"), variable });
     }
-    let inner = state.inner_layers();
     let mut counts: HashMap<String, usize> = HashMap::new();
-    for (index, layer) in inner.iter().enumerate() {
+    for (index, layer) in state.inner_layers().iter().enumerate() {
         let inner_class = crate::layers::keras_class(layer.class());
+        let own_name =
+            || layer.given_name().map_or_else(|| snake_case(&inner_class), |name| name.to_string());
         let part = match (class, index) {
             ("Bidirectional", 0) => "forward_layer".to_string(),
             ("Bidirectional", _) => "backward_layer".to_string(),
             ("TimeDistributed" | "SpectralNormalization", _) => "layer".to_string(),
+            ("MultiHeadAttention" | "GroupQueryAttention", _) => match own_name().as_str() {
+                "attention_output" => "output_dense".to_string(),
+                name => format!("{name}_dense"),
+            },
             _ => {
-                let base =
-                    layer.given_name().map_or_else(|| snake_case(&inner_class), |name| name.to_string());
+                let base = own_name();
                 let count = counts.entry(base.clone()).or_insert(0);
                 *count += 1;
                 if *count == 1 { base } else { format!("{base}_{}", *count - 1) }
             }
         };
         collect_layer(layer, &inner_class, &format!("{path}{part}/"), &format!("{names}{part}/"), places);
-    }
-}
-
-/// The projection to which a weight of an attention layer belongs.
-fn attention_part(leaf: &str) -> &'static str {
-    match leaf.split('_').next() {
-        Some("query") => "query_dense/",
-        Some("key") => "key_dense/",
-        Some("value") => "value_dense/",
-        _ => "output_dense/",
     }
 }
