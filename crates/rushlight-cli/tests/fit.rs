@@ -131,7 +131,7 @@ assert int(model.optimizer.iterations) > 2
 fn a_killed_run_goes_on_to_the_same_bits() {
     let whole = Scratch::new();
     put(&whole, "dense_block");
-    let epochs = "40";
+    let epochs = "20";
     fit(&whole, epochs, &["--shuffle", "true", "--logdir", "logs"]);
     let wanted = (std::fs::read(whole.0.join("out.keras")).unwrap(), json(&whole, "h.json"));
     let scratch = Scratch::new();
@@ -160,7 +160,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
         child.wait().unwrap();
         kills += 1;
         // Other moments each time, and in the end enough time to finish.
-        wait += 37 + wait / 7;
+        wait += 37 + wait / 2;
     }
     assert!(kills > 0);
     assert!(std::fs::read(scratch.0.join("out.keras")).unwrap() == wanted.0, "after {kills} kills");

@@ -46,7 +46,7 @@ impl Attribute {
     fn message(&self, name: &str) -> Message {
         let named = Message::new().text(1, name);
         match self {
-            Attribute::Integer(value) => named.integer(3, *value).integer(20, 2),
+            Attribute::Integer(value) => named.element(3, *value).integer(20, 2),
             Attribute::Text(text) => named.text(4, text).integer(20, 3),
             Attribute::Integers(values) => {
                 values.iter().fold(named, |message, value| message.element(8, *value)).integer(20, 7)

@@ -133,13 +133,18 @@ fn numbers(value: Value<'_>, into: &mut Vec<i64>) -> Result<()> {
 /// # Errors
 /// If the file is damaged, has no graph, or has constants of types that are not supported.
 pub(super) fn file(bytes: &[u8]) -> Result<Graph> {
-    let mut graph = None;
+    let (mut graph, mut has_operators) = (None, false);
     each(bytes, |field, value| {
-        if let (7, Value::Bytes(bytes)) = (field, value) {
-            graph = Some(parse_graph(bytes)?);
+        match (field, value) {
+            (7, Value::Bytes(bytes)) => graph = Some(parse_graph(bytes)?),
+            (8, _) => has_operators = true,
+            _ => {}
         }
         Ok(())
     })?;
+    if !has_operators {
+        return Err(wrong("the file does not say which version of the operators it uses: it may be cut off"));
+    }
     graph.ok_or_else(|| wrong("this is no ONNX model: there is no graph in it"))
 }
 
@@ -189,7 +194,7 @@ fn parse_node(bytes: &[u8]) -> Result<Node> {
 }
 
 fn parse_attribute(bytes: &[u8]) -> Result<(String, Attribute)> {
-    let (mut name, mut attribute) = (String::new(), Attribute::default());
+    let (mut name, mut attribute, mut kind) = (String::new(), Attribute::default(), 0);
     each(bytes, |field, value| {
         match (field, value) {
             (1, Value::Bytes(bytes)) => name = text(bytes)?,
@@ -199,10 +204,17 @@ fn parse_attribute(bytes: &[u8]) -> Result<(String, Attribute)> {
             (4, Value::Bytes(bytes)) => attribute.text = Some(String::from_utf8_lossy(bytes).into_owned()),
             (5, Value::Bytes(bytes)) => attribute.tensor = Some(parse_tensor(bytes)?.1),
             (8, value) => numbers(value, &mut attribute.integers)?,
+            (20, Value::Number(number)) => kind = number,
             _ => {}
         }
         Ok(())
     })?;
+    // Zeros are left out of files.
+    match kind {
+        1 => attribute.float = attribute.float.or(Some(0.0)),
+        2 => attribute.integer = attribute.integer.or(Some(0)),
+        _ => {}
+    }
     Ok((name, attribute))
 }
 
