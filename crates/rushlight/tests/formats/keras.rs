@@ -23,6 +23,10 @@ fn what_keras_saved_runs_here() {
         let model = Model::load(path(&format!("{name}.keras"))).unwrap_or_else(|error| panic!("{error}"));
         check_predictions(&model, &Arrays::of(name), name);
     }
+    for name in ["mobile", "attention"] {
+        let model = Model::load(path(&format!("{name}.keras"))).unwrap_or_else(|error| panic!("{error}"));
+        check_predictions(&model, &Arrays::of(name), name);
+    }
     let legacy = Model::load(path("legacy.h5")).unwrap();
     check_predictions(&legacy, &Arrays::of("legacy"), "legacy");
 }
