@@ -9,7 +9,7 @@ use rushlight_core::{
 fn message(body: impl Fn(&Tensor) -> Tensor) -> String {
     let recorded = function("recorded", body);
     let x = Tensor::from([1.0f32, 2.0]);
-    let text = || recorded.call(&x).check().err().expect("an error").to_string();
+    let text = || recorded.call(&x).check().expect_err("an error").to_string();
     let eager = run_functions_eagerly(text);
     assert_eq!(text(), eager);
     assert_eq!(recorded.recordings().recording_count(), 0);
@@ -35,7 +35,7 @@ fn the_state_keeps_its_shape_and_dtype() {
             Ok(list)
         })
     });
-    let error = longer.call(&Tensor::from([1.0f32])).err().expect("an error").to_string();
+    let error = longer.call(&Tensor::from([1.0f32])).expect_err("an error").to_string();
     assert!(
         error.contains("`state` must stay the same from turn to turn: it was 1 item and became 2 items"),
         "{error}"
@@ -73,7 +73,7 @@ fn rows_need_an_axis_in_common() {
 fn branches_give_the_same() {
     let recorded =
         function("recorded", |x: &Tensor| cond(&x.sum(..).greater(0.0), || x.clone(), || x.sum(..)));
-    let error = recorded.call(&Tensor::from([1.0f32, 2.0])).check().err().expect("an error").to_string();
+    let error = recorded.call(&Tensor::from([1.0f32, 2.0])).check().expect_err("an error").to_string();
     let text = "[cond] `result` must stay the same in all branches: it was f32[] and became f32[2]";
     assert_eq!(error, at(line!() - 3, text));
 }
@@ -100,14 +100,14 @@ fn symbols_do_not_leave_their_body() -> Result<()> {
         });
         y + kept.borrow().as_ref().expect("kept just now")
     });
-    let error = leak.call(&Tensor::from([1.0f32])).check().err().expect("an error").to_string();
+    let error = leak.call(&Tensor::from([1.0f32])).check().expect_err("an error").to_string();
     assert!(error.contains("a tensor of a recording was used outside of it"), "{error}");
     let crossing = function("crossing", |x: &Tensor| {
         let tape = Tape::new();
         tape.watch(x);
         for_range(0..9, x.clone(), |_, y: Tensor| Ok(tape.gradient(&(x * y), &[x])?.remove(0)))
     });
-    let error = crossing.call(&Tensor::from([1.0f32])).err().expect("an error").to_string();
+    let error = crossing.call(&Tensor::from([1.0f32])).expect_err("an error").to_string();
     assert!(error.contains("make the tape, and ask it, in the same body"), "{error}");
     Ok(())
 }

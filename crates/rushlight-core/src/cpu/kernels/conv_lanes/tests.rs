@@ -115,7 +115,8 @@ fn check_computed(
         let (mut sums, mut products) = (vec![0f64; channels], vec![0f64; channels]);
         for with_base in [false, true] {
             let mut wanted = Vec::new();
-            (sums.fill(0.0), products.fill(0.0));
+            sums.fill(0.0);
+            products.fill(0.0);
             let base = old.sample().values();
             for (at, &gradient) in gradient.iter().enumerate() {
                 let masked = if straight[at] > floor { gradient } else { 0.0 };
