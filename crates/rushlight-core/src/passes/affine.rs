@@ -109,7 +109,9 @@ impl Terms {
         let per_channel = |id: ValueId| {
             let node = graph.node(id);
             let repeated = matches!(node.kind, Kind::Op(Op::Broadcast(_)));
-            (repeated && graph.spec(node.inputs[0]).rank() == 1).then(|| rewriter.new_id(node.inputs[0]))
+            let is_row =
+                || graph.spec(node.inputs[0]).dims[..] == node.outputs[0].dims[node.outputs[0].rank() - 1..];
+            (repeated && is_row()).then(|| rewriter.new_id(node.inputs[0]))
         };
         let node = graph.node(id);
         if let Some(shift) = per_channel(id) {

@@ -222,3 +222,37 @@ fn the_gradient_of_a_dense_block_is_done_by_its_convolutions() {
     let inputs: Vec<&Value> = inputs.iter().collect();
     assert_same(&expected, &program.run(&[], &inputs).unwrap(), "the program", &optimized);
 }
+
+/// One number for all channels is not one number a channel, wherever passes and lowering look for the latter.
+#[test]
+fn a_single_number_serves_all_channels() {
+    let mut numbers = Numbers::new(22);
+    let shapes: [&[usize]; 5] = [&[16, 8, 8, 3], &[3, 3, 3, 7], &[3, 3, 7, 6], &[1], &[1]];
+    let arguments: Vec<Tensor> = shapes.iter().map(|dims| random_values(&mut numbers, dims)).collect();
+    let ((symbols, outputs), recording) = recorder::record_with(|| {
+        let spec = |tensor: &Tensor| Spec::new(tensor.shape().unwrap(), DType::F32);
+        let symbols: Vec<Tensor> = arguments.iter().map(|x| recorder::add_input("x", spec(x))).collect();
+        let tape = Tape::new();
+        symbols.iter().for_each(|symbol| tape.watch(symbol));
+        let [image, first, second, scale, shift] = &symbols[..] else { unreachable!("five arguments") };
+        let same = ConvOptions::new().padding(Padding::Same);
+        let x = image.conv2d(first, &same);
+        let y = (&x * scale + shift).relu().conv2d(second, &same);
+        let both = concat(&[&x, &y], -1);
+        let sum = both.sigmoid() + &both * scale + shift;
+        let loss = (sum.slice_axis(3, 0, 7) * &x).sum(..) + sum.slice_axis(3, 7, 13).square().sum(..);
+        let sources: Vec<&Tensor> = symbols.iter().collect();
+        let mut outputs = tape.gradient(&loss, &sources).unwrap();
+        outputs.push(loss);
+        (symbols, outputs)
+    });
+    let graph = from_recording("single numbers", &recording, &symbols, &outputs);
+    let inputs: Vec<Value> = arguments.iter().map(value_of).collect();
+    let (expected, _) = evaluate(&graph, &inputs, &[]);
+    let recorded = graph.clone();
+    let optimized = passes::optimize(graph);
+    assert_same(&expected, &evaluate(&optimized, &inputs, &[]).0, "a pass", &optimized);
+    let program = Program::compile(recorded, optimized.clone());
+    let inputs: Vec<&Value> = inputs.iter().collect();
+    assert_same(&expected, &program.run(&[], &inputs).unwrap(), "the program", &optimized);
+}

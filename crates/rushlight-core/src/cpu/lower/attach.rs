@@ -1,14 +1,15 @@
-//! Loops that convolutions (and sums over windows) do along the way, in lanes layout: what they load is computed then (`max(x · scale + shift,
-//! floor)`, so that it need not be stored), and their input gradient goes on through the mask of such an input, with sums
-//! per channel, before it is stored.
+//! Loops that convolutions, and sums over windows, do along the way in lanes layout: what they load is computed then
+//! (`max(x · scale + shift, floor)`), so that it need not be stored; and their input gradient goes on through the mask of
+//! such an input, with sums per channel, before it is stored.
 
+use crate::cpu::lower::body::{Body, Users};
 use crate::cpu::lower::layout::{Layouts, lanes_convolution, lanes_window};
-use crate::graph::{Fused, FusedOp, Graph, Kind, Node, Operand, ValueId};
+use crate::graph::{FusedOp, Graph, Kind, Operand, ValueId};
 use crate::ops::Op;
 use crate::ops::elementwise::{Binary, Compare};
 use crate::ops::pooling::Pooling;
 use crate::ops::reduce::Reduction;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A value that is computed where it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,15 +41,15 @@ pub(super) struct Attached {
     pub(super) made: HashMap<ValueId, Made>,
     /// By fused node.
     pub(super) masked: HashMap<usize, MaskedLoop>,
+    /// Nodes whose work is done by others.
+    done_elsewhere: HashSet<usize>,
 }
 
 impl Attached {
-    pub(super) fn find(graph: &Graph, layouts: &Layouts) -> Attached {
+    pub(super) fn find(graph: &Graph, layouts: &Layouts, users: &Users) -> Attached {
         let mut attached = Attached::default();
-        let users = users(graph);
-        for (index, node) in graph.nodes.iter().enumerate() {
-            let Kind::Fused(fused) = &node.kind else { continue };
-            let body = Body { graph, node, fused };
+        for index in 0..graph.nodes.len() {
+            let Some(body) = Body::of(graph, index) else { continue };
             let id = ValueId { node: index as u32, output: 0 };
             if let Some(made) = body.made()
                 && layouts.is_lanes(made.x)
@@ -57,7 +58,9 @@ impl Attached {
                     .all(|user| user.is_some_and(|user| loads_computed(graph, layouts, user, id)))
             {
                 attached.made.insert(id, made);
-            } else if let Some(masked) = body.masked(layouts, index, &users) {
+                attached.done_elsewhere.insert(index);
+            } else if let Some(masked) = body.masked(layouts, index, users) {
+                attached.done_elsewhere.insert(masked.convolution);
                 attached.masked.insert(index, masked);
             }
         }
@@ -66,12 +69,11 @@ impl Attached {
 
     /// Whether a node's work is done by another one.
     pub(super) fn is_done_elsewhere(&self, node: usize) -> bool {
-        let first = ValueId { node: node as u32, output: 0 };
-        self.made.contains_key(&first) || self.masked.values().any(|masked| masked.convolution == node)
+        self.done_elsewhere.contains(&node)
     }
 
-    /// What else must be kept until a node reads these: pairs of a value and the node or value that it is kept for.
-    pub(super) fn prolong(&self, graph: &Graph, last_use: &mut HashMap<ValueId, usize>) {
+    /// What convolutions do along the way is read where they are computed.
+    pub(super) fn extend_lives(&self, graph: &Graph, last_use: &mut HashMap<ValueId, usize>) {
         for (&index, masked) in &self.masked {
             for &input in &graph.nodes[masked.convolution].inputs {
                 let last = last_use.entry(input).or_insert(index);
@@ -86,16 +88,6 @@ impl Attached {
             }
         }
     }
-}
-
-/// By node: the nodes that read its first result, once for each time; nothing stands for results and variables.
-fn users(graph: &Graph) -> Vec<Vec<Option<usize>>> {
-    let mut users = vec![Vec::new(); graph.nodes.len()];
-    for (index, node) in graph.nodes.iter().enumerate() {
-        node.inputs.iter().for_each(|id| users[id.node as usize].push(Some(index)));
-    }
-    graph.roots().for_each(|id| users[id.node as usize].push(None));
-    users
 }
 
 /// Whether a node reads the value once, as pixels that it can compute.
@@ -117,54 +109,7 @@ fn loads_computed(graph: &Graph, layouts: &Layouts, user: usize, id: ValueId) ->
     able && node.inputs[0] == id && node.inputs.iter().filter(|&&input| input == id).count() == 1
 }
 
-/// A fused node whose parts are looked at as an expression.
-struct Body<'a> {
-    graph: &'a Graph,
-    node: &'a Node,
-    fused: &'a Fused,
-}
-
-impl<'a> Body<'a> {
-    fn op(&self, operand: Operand) -> Option<&'a FusedOp> {
-        match operand {
-            Operand::Body(number) => Some(&self.fused.body[number]),
-            Operand::Input(_) => None,
-        }
-    }
-
-    fn input(&self, operand: Operand) -> Option<ValueId> {
-        match operand {
-            Operand::Input(number) => Some(self.node.inputs[number]),
-            Operand::Body(_) => None,
-        }
-    }
-
-    /// The operands of a binary op, in both orders.
-    fn pair(&self, operand: Operand, wanted: Binary) -> Option<[(Operand, Operand); 2]> {
-        let op = self.op(operand)?;
-        let [a, b] = [*op.inputs.first()?, *op.inputs.get(1)?];
-        (op.op == Op::Binary(wanted)).then_some([(a, b), (b, a)])
-    }
-
-    /// The value of one number a channel that is repeated to all pixels.
-    fn per_channel(&self, operand: Operand) -> Option<ValueId> {
-        let op = self.op(operand).filter(|op| matches!(op.op, Op::Broadcast(_)))?;
-        self.input(op.inputs[0]).filter(|&id| self.graph.spec(id).rank() == 1)
-    }
-
-    /// The number that an operand is everywhere.
-    fn number(&self, operand: Operand) -> Option<f32> {
-        let source = match self.op(operand) {
-            Some(op) if matches!(op.op, Op::Broadcast(_)) => self.input(op.inputs[0])?,
-            Some(_) => return None,
-            None => self.input(operand)?,
-        };
-        match &self.graph.node(source).kind {
-            Kind::Constant(constant) => constant.as_f64().map(|number| number as f32),
-            _ => None,
-        }
-    }
-
+impl Body<'_> {
     /// `x · scale + shift`; the floor is not known yet.
     fn affine(&self, operand: Operand) -> Option<Made> {
         self.pair(operand, Binary::Add)?.into_iter().find_map(|(product, shift)| {
@@ -189,7 +134,7 @@ impl<'a> Body<'a> {
     }
 
     /// The node as what an input gradient does on the way.
-    fn masked(&self, layouts: &Layouts, index: usize, users: &[Vec<Option<usize>>]) -> Option<MaskedLoop> {
+    fn masked(&self, layouts: &Layouts, index: usize, users: &Users) -> Option<MaskedLoop> {
         let is_select = |op: &FusedOp| op.op == Op::Select;
         let selected = self.fused.body.iter().position(is_select)?;
         let select = &self.fused.body[selected];

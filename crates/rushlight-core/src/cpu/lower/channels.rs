@@ -5,11 +5,12 @@
 //! along what follows it is computed where that stands.
 
 use crate::cpu::kernels::conv_channels::ChannelsConv;
+use crate::cpu::lower::body::{Body, Users};
 use crate::cpu::lower::layout::lanes_convolution;
-use crate::graph::{Fused, Graph, Kind, Node, Operand, ValueId};
+use crate::graph::{Graph, Kind, Node, Operand, ValueId};
 use crate::ops::Op;
 use crate::ops::elementwise::Binary;
-use crate::tensor::{DType, Dims};
+use crate::tensor::DType;
 use std::collections::HashMap;
 
 /// Parts of a concatenation with fewer channels than this are copied: computed in place, their rows would be too short.
@@ -57,10 +58,7 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    pub(super) fn choose(graph: &Graph) -> Channels {
-        let uses = graph.use_counts();
-        let once = |id: ValueId| uses[id.node as usize][id.output as usize] == 1;
-        let readers = only_readers(graph);
+    pub(super) fn choose(graph: &Graph, users: &Users) -> Channels {
         let mut channels = Channels { planned: HashMap::new(), taken: vec![false; graph.nodes.len()] };
         for (index, node) in graph.nodes.iter().enumerate() {
             let Some(sizes) = channels_convolution(graph, node) else { continue };
@@ -74,7 +72,7 @@ impl Channels {
                 output,
             };
             let before = planned.input.node as usize;
-            if once(planned.input)
+            if users[before].len() == 1
                 && !channels.taken[before]
                 && let Some((x, terms)) = Terms::of(graph, before, None)
             {
@@ -82,8 +80,7 @@ impl Channels {
                 channels.taken[before] = true;
             }
             let mut place = index;
-            if once(output)
-                && let Some(&after) = readers.get(&output)
+            if let [Some(after)] = users[index][..]
                 && let Some((_, terms)) = Terms::of(graph, after, Some(output))
             {
                 planned.after = terms;
@@ -127,32 +124,18 @@ fn channels_convolution(graph: &Graph, node: &Node) -> Option<ChannelsConv> {
     ChannelsConv::new(conv, &graph.spec(node.inputs[0]).dims, &graph.spec(node.inputs[1]).dims)
 }
 
-/// For each value that a single node reads, once, that node.
-fn only_readers(graph: &Graph) -> HashMap<ValueId, usize> {
-    let mut readers = HashMap::new();
-    for (index, node) in graph.nodes.iter().enumerate() {
-        for &input in &node.inputs {
-            readers.insert(input, index);
-        }
-    }
-    readers
-}
-
 impl Terms {
     /// The fused loop at a node as terms of `x`, or of the only value of its shape that it reads.
     fn of(graph: &Graph, index: usize, x: Option<ValueId>) -> Option<(ValueId, Terms)> {
-        let node = &graph.nodes[index];
-        let Kind::Fused(fused) = &node.kind else { return None };
+        let body = Body::of(graph, index)?;
+        let (node, fused) = (body.node, body.fused);
         let [result] = fused.results[..] else { return None };
-        let dims = &node.outputs[0].dims;
-        let whole = |id: &ValueId| graph.spec(*id).dims == *dims && graph.spec(*id).dtype == DType::F32;
-        let candidates: Vec<ValueId> = node.inputs.iter().copied().filter(whole).collect();
+        let candidates: Vec<ValueId> = node.inputs.iter().copied().filter(|&id| body.is_whole(id)).collect();
         let x = match (x, &candidates[..]) {
             (Some(x), _) => x,
             (None, &[only]) => only,
             _ => return None,
         };
-        let chain = Chain { graph, node, fused, dims, x };
         let mut terms = Terms::default();
         // The numbers of the body that give `x` with all terms so far; the last one must be the result.
         let mut running: Option<usize> = None;
@@ -167,8 +150,8 @@ impl Terms {
                 _ => false,
             };
             let other = match (is_running(&step.inputs[0]), is_running(&step.inputs[1])) {
-                (true, false) => chain.operand(step.inputs[1])?,
-                (false, true) => chain.operand(step.inputs[0])?,
+                (true, false) => Other::of(&body, x, step.inputs[1])?,
+                (false, true) => Other::of(&body, x, step.inputs[0])?,
                 _ => return None,
             };
             terms.put(op, other)?;
@@ -205,40 +188,16 @@ enum Other {
     Whole(ValueId),
 }
 
-/// A fused loop that is read as a chain of ops.
-struct Chain<'a> {
-    graph: &'a Graph,
-    node: &'a Node,
-    fused: &'a Fused,
-    dims: &'a Dims,
-    x: ValueId,
-}
-
-impl Chain<'_> {
-    fn operand(&self, operand: Operand) -> Option<Other> {
-        let input = match operand {
-            Operand::Input(input) => input,
-            Operand::Body(number) => match (&self.fused.body[number].op, self.fused.body[number].inputs[0]) {
-                (Op::Broadcast(_), Operand::Input(input)) => input,
-                _ => return None,
-            },
-        };
-        let id = self.node.inputs[input];
-        let spec = self.graph.spec(id);
-        if spec.dtype != DType::F32 {
-            return None;
+impl Other {
+    /// What an operand is to the elements of `x`.
+    fn of(body: &Body, x: ValueId, operand: Operand) -> Option<Other> {
+        if let Some(number) = body.number(operand) {
+            return Some(Other::Number(number));
         }
-        let channels = *self.dims.last()?;
-        if let Kind::Constant(constant) = &self.graph.node(id).kind
-            && let Some(number) = constant.as_f64()
-        {
-            return Some(Other::Number(number as f32));
+        match body.whole(operand) {
+            Some(id) => (id != x).then_some(Other::Whole(id)),
+            None => body.per_channel(operand).map(Other::Channels),
         }
-        if spec.dims == *self.dims {
-            return (id != self.x).then_some(Other::Whole(id));
-        }
-        let (last, others) = spec.dims.split_last()?;
-        (*last == channels && others.iter().all(|&dim| dim == 1)).then_some(Other::Channels(id))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::view::strides_of;
 use crate::cpu::lower::arena::{Lifetime, lay_out};
 use crate::cpu::lower::attach::Attached;
+use crate::cpu::lower::body::users;
 use crate::cpu::lower::channels::{self, Channels};
 use crate::cpu::lower::fused::{make_loop, may_overwrite};
 use crate::cpu::lower::kept::{Kept, move_to_front};
@@ -114,10 +115,11 @@ impl<'a> Emitter<'a> {
             last_use.insert(id, usize::MAX);
         });
         let layouts = Layouts::choose(graph);
-        let channels = Channels::choose(graph);
+        let users = users(graph);
+        let channels = Channels::choose(graph, &users);
         channels.extend_lives(&mut last_use);
-        let attached = Attached::find(graph, &layouts);
-        attached.prolong(graph, &mut last_use);
+        let attached = Attached::find(graph, &layouts, &users);
+        attached.extend_lives(graph, &mut last_use);
         let part_of = parts_of_concatenations(graph, &layouts, &channels);
         let mut result_of = HashMap::new();
         for (number, &id) in graph.outputs.iter().enumerate() {

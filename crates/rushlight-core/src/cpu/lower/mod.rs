@@ -10,6 +10,7 @@
 
 mod arena;
 mod attach;
+mod body;
 mod channels;
 mod emit;
 mod fused;
