@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::text::shown;
+use rushlight::data::Pixels;
 use rushlight::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -47,8 +48,7 @@ pub(crate) fn load(
 ) -> Result<Tensor, Failure> {
     let mut all = Vec::new();
     for file in files {
-        let pixels = pixels(file, channels)?;
-        all.extend(resize(&pixels, [height, width], channels));
+        all.extend(pixels(file, channels)?.resized(height, width));
     }
     for values in [&scaling.mean, &scaling.deviation] {
         if values.len() != 1 && values.len() != channels {
@@ -64,11 +64,6 @@ pub(crate) fn load(
     Ok(Tensor::new(&all, [files.len(), height, width, channels]))
 }
 
-struct Pixels {
-    size: [usize; 2],
-    values: Vec<u8>,
-}
-
 fn pixels(file: &Path, channels: usize) -> Result<Pixels, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::Other(format!("{}: {error}", shown(file)));
     let reader = image::ImageReader::open(file).map_err(|error| failed(&error))?;
@@ -77,44 +72,14 @@ fn pixels(file: &Path, channels: usize) -> Result<Pixels, Failure> {
     limits.max_alloc = Some(MOST_PIXELS * 8);
     reader.limits(limits);
     let picture = reader.decode().map_err(|error| failed(&error))?;
-    let size = [picture.height() as usize, picture.width() as usize];
-    let values = match channels {
+    let (height, width) = (picture.height() as usize, picture.width() as usize);
+    let bytes = match channels {
         1 => picture.into_luma8().into_raw(),
         3 => picture.into_rgb8().into_raw(),
         4 => picture.into_rgba8().into_raw(),
         _ => return Err(failed(&format!("pictures have 1, 3 or 4 channels, the model's input {channels}"))),
     };
-    Ok(Pixels { size, values })
-}
-
-/// Bilinear, with the centres of pixels at halves and no antialiasing: as Keras's `Resizing`.
-fn resize(pixels: &Pixels, [height, width]: [usize; 2], channels: usize) -> Vec<f32> {
-    let [rows, columns] = pixels.size;
-    // The two neighbours of each place along an axis, and the part of the second.
-    let places = |from: usize, to: usize| -> Vec<(usize, usize, f32)> {
-        let ratio = from as f32 / to as f32;
-        let place = |index: usize| {
-            let centre = ((index as f32 + 0.5) * ratio - 0.5).max(0.0);
-            let first = (centre as usize).min(from - 1);
-            (first, (first + 1).min(from - 1), centre - first as f32)
-        };
-        (0..to).map(place).collect()
-    };
-    let across = places(columns, width);
-    let mut result = Vec::with_capacity(height * width * channels);
-    for (top, bottom, down) in places(rows, height) {
-        for &(left, right, along) in &across {
-            for channel in 0..channels {
-                let at = |row: usize, column: usize| {
-                    f32::from(pixels.values[(row * columns + column) * channels + channel])
-                };
-                let upper = at(top, left) + (at(top, right) - at(top, left)) * along;
-                let lower = at(bottom, left) + (at(bottom, right) - at(bottom, left)) * along;
-                result.push(upper + (lower - upper) * down);
-            }
-        }
-    }
-    result
+    Ok(Pixels { height, width, channels, bytes })
 }
 
 #[cfg(test)]
@@ -124,11 +89,11 @@ mod tests {
     #[test]
     fn resizing_follows_keras() {
         // keras.ops.image.resize(x, (3, 2), "bilinear") of [[0, 10, 20], [30, 40, 50]].
-        let pixels = Pixels { size: [2, 3], values: vec![0, 10, 20, 30, 40, 50] };
-        let got = resize(&pixels, [3, 2], 1);
+        let pixels = Pixels { height: 2, width: 3, channels: 1, bytes: vec![0, 10, 20, 30, 40, 50] };
+        let got = pixels.resized(3, 2);
         let wanted = [2.5, 17.5, 17.5, 32.5, 32.5, 47.5];
         assert!(got.iter().zip(wanted).all(|(got, wanted)| (got - wanted).abs() < 1e-4), "{got:?}");
-        let same: Vec<f32> = pixels.values.iter().map(|&value| f32::from(value)).collect();
-        assert_eq!(resize(&pixels, [2, 3], 1), same);
+        let same: Vec<f32> = pixels.bytes.iter().map(|&value| f32::from(value)).collect();
+        assert_eq!(pixels.resized(2, 3), same);
     }
 }

@@ -27,5 +27,5 @@ pub use drawn::{DRAWN_CLASSES, drawn_shapes};
 pub use error::DataError;
 pub use image_folder::ImageFolder;
 pub use images::{ChannelStatistics, ImageData, ImageSet};
-pub use pictures::{decode_jpeg, decode_png, read_picture};
+pub use pictures::{Pixels, decode_jpeg, decode_png, read_picture};
 pub use tfrecord::{Example, Feature, TfRecords};

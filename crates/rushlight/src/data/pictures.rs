@@ -4,12 +4,12 @@ use crate::data::DataError;
 use std::io::Cursor;
 use std::path::Path;
 
-/// Pixels of a picture, row by row.
-pub(crate) struct Pixels {
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-    pub(crate) channels: usize,
-    pub(crate) bytes: Vec<u8>,
+/// Pixels of a picture, row by row: `[height, width, channels]`.
+pub struct Pixels {
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub bytes: Vec<u8>,
 }
 
 /// Larger pictures are taken for damaged.
@@ -98,8 +98,14 @@ impl Pixels {
     }
 
     /// Brought to another size: each new pixel lies between four old ones (bilinear, centres of pixels at halves, no
-    /// smoothing), as TensorFlow's `resize` does by default.
-    pub(crate) fn resized(&self, height: usize, width: usize) -> Vec<f32> {
+    /// smoothing), as TensorFlow's `resize` and Keras's `Resizing` do by default. The picture must have pixels.
+    ///
+    /// ```
+    /// use rushlight::data::Pixels;
+    /// let picture = Pixels { height: 2, width: 3, channels: 1, bytes: vec![0, 10, 20, 30, 40, 50] };
+    /// assert_eq!(picture.resized(1, 3), [15.0, 25.0, 35.0]);
+    /// ```
+    pub fn resized(&self, height: usize, width: usize) -> Vec<f32> {
         let channels = self.channels;
         let rows = between(self.height, height);
         let columns = between(self.width, width);
