@@ -93,7 +93,7 @@ pub(crate) type Results = SmallVec<[Value; 2]>;
 
 impl Program {
     /// Chooses kernels, layouts and places in memory for a graph that passes made of the recorded one.
-    pub(crate) fn compile(recorded: Graph, graph: Graph) -> Program {
+    pub(crate) fn compile(recorded: Arc<Graph>, graph: Graph) -> Program {
         let mut assigned = vec![false; graph.variables.len()];
         graph.assignments.iter().for_each(|&(variable, _)| assigned[variable] = true);
         let mut lock_order: Vec<usize> = (0..graph.variables.len()).collect();

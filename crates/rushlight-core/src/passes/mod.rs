@@ -46,7 +46,7 @@ pub(crate) fn all() -> [Pass; 12] {
 }
 
 /// The graph after all passes. `RUSHLIGHT_DEBUG=3` prints it after each.
-pub(crate) fn optimize(graph: Graph) -> Graph {
+pub(crate) fn optimize(graph: &Graph) -> Graph {
     let print = crate::trace::debug_level() >= 3;
     if print {
         eprintln!("recorded: {graph}");
@@ -55,18 +55,19 @@ pub(crate) fn optimize(graph: Graph) -> Graph {
 }
 
 /// A body without what it does not need, before it becomes a part of a larger op.
-pub(crate) fn tidy(graph: Graph) -> Graph {
+pub(crate) fn tidy(graph: &Graph) -> Graph {
     run(graph, all().into_iter().filter(|pass| ![CONTROL, FUSION, BODIES].contains(&pass.name)), false)
 }
 
 /// A body whose loops and branches are done with, after all other passes.
-fn finish(graph: Graph) -> Graph {
+fn finish(graph: &Graph) -> Graph {
     run(graph, all().into_iter().filter(|pass| pass.name != CONTROL), false)
 }
 
-fn run(graph: Graph, passes: impl IntoIterator<Item = Pass>, print: bool) -> Graph {
-    passes.into_iter().fold(graph, |graph, pass| {
-        let after = (pass.run)(&graph);
+fn run(graph: &Graph, passes: impl IntoIterator<Item = Pass>, print: bool) -> Graph {
+    let mut current: Option<Graph> = None;
+    for pass in passes {
+        let after = (pass.run)(current.as_ref().unwrap_or(graph));
         if cfg!(debug_assertions)
             && let Err(problem) = verify(&after)
         {
@@ -75,6 +76,7 @@ fn run(graph: Graph, passes: impl IntoIterator<Item = Pass>, print: bool) -> Gra
         if print {
             eprintln!("after {}: {after}", pass.name);
         }
-        after
-    })
+        current = Some(after);
+    }
+    current.unwrap_or_else(|| graph.clone())
 }

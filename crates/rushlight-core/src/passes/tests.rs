@@ -9,6 +9,7 @@ use crate::passes;
 use crate::tensor::{DType, Inner, Spec, Tensor, Value};
 use crate::trace::recorder;
 use crate::{ConvOptions, Padding, PoolOptions, Tape, concat, where_};
+use std::sync::Arc;
 
 fn random_values(numbers: &mut Numbers, dims: &[usize]) -> Tensor {
     Tensor::new(&numbers.take::<f32>(dims.iter().product()), dims)
@@ -122,7 +123,7 @@ fn passes_and_programs_keep_what_random_graphs_compute() {
         }
         before += graph.len();
         after += current.len();
-        let program = Program::compile(current.clone(), current.clone());
+        let program = Program::compile(Arc::new(current.clone()), current.clone());
         let inputs: Vec<&Value> = inputs.iter().collect();
         let first = program.run(&[], &inputs).unwrap();
         assert_same(&expected, &first, "the program", &current);
@@ -144,7 +145,7 @@ fn a_normalization_becomes_three_loops() {
         let normalized = (&x - x.mean([0, 1, 2])) * (x.variance([0, 1, 2]) + 0.1).rsqrt();
         (x, normalized.relu())
     });
-    let graph = passes::optimize(from_recording("normalization", &recording, &[x], &[y]));
+    let graph = passes::optimize(&from_recording("normalization", &recording, &[x], &[y]));
     let loops = graph.nodes.iter().filter(
         |node| matches!(&node.kind, Kind::Fused(fused) if fused.space(|_| &node.outputs[0].dims).len() == 4),
     );
@@ -162,7 +163,7 @@ fn a_selection_that_reads_one_loop_twice_and_another_once_joins_all() {
         let chosen = where_(&above.greater(0.0), &(&y * 2.0), &(&above * 3.0));
         (vec![x, y], chosen)
     });
-    let graph = passes::optimize(from_recording("selection", &recording, &inputs, &[output]));
+    let graph = passes::optimize(&from_recording("selection", &recording, &inputs, &[output]));
     let loops = graph.nodes.iter().filter(|node| matches!(node.kind, Kind::Fused(_)));
     assert_eq!(loops.count(), 1, "{graph}");
 }
@@ -211,10 +212,9 @@ fn the_gradient_of_a_dense_block_is_done_by_its_convolutions() {
     let graph = from_recording("dense block", &recording, &symbols, &outputs);
     let inputs: Vec<Value> = arguments.iter().map(value_of).collect();
     let (expected, _) = evaluate(&graph, &inputs, &[]);
-    let recorded = graph.clone();
-    let optimized = passes::optimize(graph);
+    let optimized = passes::optimize(&graph);
     assert_same(&expected, &evaluate(&optimized, &inputs, &[]).0, "a pass", &optimized);
-    let program = Program::compile(recorded, optimized.clone());
+    let program = Program::compile(Arc::new(graph), optimized.clone());
     let listing: String = lower(&optimized).steps.iter().map(|step| format!("{step}\n")).collect();
     let count = |name: &str| listing.matches(name).count();
     assert_eq!(count("in lanes, computed on load"), 8, "both passes of four convolutions:\n{listing}");
@@ -249,10 +249,9 @@ fn a_single_number_serves_all_channels() {
     let graph = from_recording("single numbers", &recording, &symbols, &outputs);
     let inputs: Vec<Value> = arguments.iter().map(value_of).collect();
     let (expected, _) = evaluate(&graph, &inputs, &[]);
-    let recorded = graph.clone();
-    let optimized = passes::optimize(graph);
+    let optimized = passes::optimize(&graph);
     assert_same(&expected, &evaluate(&optimized, &inputs, &[]).0, "a pass", &optimized);
-    let program = Program::compile(recorded, optimized.clone());
+    let program = Program::compile(Arc::new(graph), optimized.clone());
     let inputs: Vec<&Value> = inputs.iter().collect();
     assert_same(&expected, &program.run(&[], &inputs).unwrap(), "the program", &optimized);
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// A recorded function and what the compiler made of it.
 pub struct Plan {
-    pub(crate) recorded: Graph,
+    pub(crate) recorded: Arc<Graph>,
     pub(crate) compiled: Graph,
     pub(crate) lowered: Arc<Lowered>,
 }

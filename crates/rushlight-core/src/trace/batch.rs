@@ -76,7 +76,8 @@ impl Programs {
 }
 
 fn compiled(graph: Graph) -> Program {
-    Program::compile(graph.clone(), passes::optimize(graph))
+    let optimized = passes::optimize(&graph);
+    Program::compile(Arc::new(graph), optimized)
 }
 
 /// The graph with the size of its open batch axis filled in.

@@ -10,7 +10,7 @@ use crate::with_dtype;
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 thread_local! {
     static CHECKED: Cell<bool> = const { Cell::new(false) };
@@ -58,7 +58,7 @@ pub(crate) struct Checked {
 
 impl Checked {
     pub(crate) fn new(graph: &Graph) -> Checked {
-        Checked::of(passes::optimize(graph.with_history()))
+        Checked::of(passes::optimize(&graph.with_history()))
     }
 
     fn of(optimized: Graph) -> Checked {
@@ -66,7 +66,7 @@ impl Checked {
         for &(before, now) in &optimized.history {
             recorded.entry(now).or_insert(before);
         }
-        Checked { program: Program::compile(optimized.clone(), optimized), recorded }
+        Checked { program: Program::compile(Arc::new(optimized.clone()), optimized), recorded }
     }
 
     /// Calls the function both ways and gives the results of the compiled one, or an error that says what differs.
@@ -254,7 +254,7 @@ mod tests {
         let right = Checked::new(&graph).run(&graph, &[], &inputs).unwrap();
         assert_eq!(right[0].spec, Spec::new([4, 3], DType::F32));
 
-        let wrong = Checked::of(passes::optimize(sums_become_differences(&graph.with_history())));
+        let wrong = Checked::of(passes::optimize(&sums_become_differences(&graph.with_history())));
         let error = wrong.run(&graph, &[], &inputs).err().expect("a difference");
         let expected = format!(
             "[net] compiled and eager execution differ first at `add` f32[4, 3]: element 0 is 69 compiled and 71 \

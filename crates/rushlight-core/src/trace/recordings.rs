@@ -80,7 +80,7 @@ pub(crate) struct Entry {
     pub(crate) reason: Reason,
     pub(crate) calls: AtomicU64,
     /// What was recorded, as it was.
-    pub(crate) recorded: Graph,
+    pub(crate) recorded: Arc<Graph>,
     checked: OnceLock<Checked>,
     /// Kept alive here, since nobody else knows of it.
     _effects: Option<Variable>,
@@ -267,11 +267,11 @@ impl Recordings {
         let recording_time = began.elapsed();
         let start = Instant::now();
         let recorded_nodes = traced.graph.len();
-        let recorded = traced.graph;
+        let recorded = Arc::new(traced.graph);
         let (programs, compiled_nodes) = match call.batch {
             Some(_) => (Programs::PerBatch(Mutex::default()), recorded.len()),
             None => {
-                let graph = passes::optimize(recorded.clone());
+                let graph = passes::optimize(&recorded);
                 let nodes = graph.len();
                 (Programs::One(Arc::new(Program::compile(recorded.clone(), graph))), nodes)
             }

@@ -58,7 +58,7 @@ fn of_branches(op: &Branch, used: &[Tensor], wanted: &[usize], reached: &[usize]
             ))
         })?;
         let (inputs, outputs) = (recorded.inputs.clone(), recorded.outputs.clone());
-        branches.push(passes::tidy(recorded.into_graph(op.name, &inputs, &outputs)));
+        branches.push(passes::tidy(&recorded.into_graph(op.name, &inputs, &outputs)));
     }
     Ok(Branch { name: op.name, branches })
 }

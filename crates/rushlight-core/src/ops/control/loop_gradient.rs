@@ -124,7 +124,7 @@ fn backward(
     let stacks = if kept == 0 {
         Vec::new()
     } else {
-        let forward = Loop { body: passes::tidy(forward), stacked: op.stacked + kept, ..op.clone() };
+        let forward = Loop { body: passes::tidy(&forward), stacked: op.stacked + kept, ..op.clone() };
         let inputs: Vec<&Tensor> = context.inputs.iter().collect();
         let results = apply_all(Op::Loop(Arc::new(forward)), &inputs);
         results[op.carried + op.stacked..][..kept].to_vec()
@@ -154,7 +154,7 @@ fn backward(
         sliced: active.stacked.len() + rows.len() + kept,
         stacked: active.sliced.len(),
         reverse: !op.reverse,
-        body: passes::tidy(backward),
+        body: passes::tidy(&backward),
     };
     if back.output_count() == 0 {
         return Ok(Vec::new());
@@ -222,5 +222,5 @@ fn joint_body(op: &Loop, active: &Active) -> Result<(Graph, Vec<usize>)> {
     let inputs = recorded.inputs.iter().enumerate().filter(|(number, _)| !is_idle(*number));
     let inputs: Vec<Tensor> = inputs.map(|(_, input)| input.clone()).collect();
     let outputs = recorded.outputs.clone();
-    Ok((passes::tidy(recorded.into_graph(op.name, &inputs, &outputs)), reached))
+    Ok((passes::tidy(&recorded.into_graph(op.name, &inputs, &outputs)), reached))
 }

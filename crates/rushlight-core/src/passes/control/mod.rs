@@ -18,14 +18,14 @@ pub(super) fn run(graph: &Graph) -> Graph {
     if !graph.nodes.iter().any(is_control) {
         return graph.clone();
     }
-    let mut graph = merge::run(&passes::tidy(graph.clone()));
-    graph = with_bodies(&graph, &|body| passes::tidy(run(body)));
+    let mut graph = merge::run(&passes::tidy(graph));
+    graph = with_bodies(&graph, &|body| passes::tidy(&run(body)));
     // Each round can bring what the next one needs: a pruned loop a smaller body, an unrolled one constants.
     for _ in 0..MOST_ROUNDS {
         let before = (graph.len(), graph.nodes.iter().map(size_of).sum::<usize>());
-        graph = passes::tidy(prune::run(&graph));
-        graph = passes::tidy(hoist::run(&graph));
-        graph = passes::tidy(unroll::run(&graph));
+        graph = passes::tidy(&prune::run(&graph));
+        graph = passes::tidy(&hoist::run(&graph));
+        graph = passes::tidy(&unroll::run(&graph));
         if before == (graph.len(), graph.nodes.iter().map(size_of).sum::<usize>()) {
             break;
         }
@@ -40,7 +40,7 @@ pub(super) fn finish_bodies(graph: &Graph) -> Graph {
     if !graph.nodes.iter().any(is_control) {
         return graph.clone();
     }
-    with_bodies(graph, &|body| passes::finish(body.clone()))
+    with_bodies(graph, &|body| passes::finish(body))
 }
 
 fn is_control(node: &Node) -> bool {
