@@ -1,5 +1,5 @@
-//! Small blocks of memory, kept by each thread when they are freed: the allocator's aligned blocks cost more than
-//! the ops on a handful of numbers that need them.
+//! Where buffers get their memory. Small blocks are kept by each thread when they are freed: the allocator's aligned blocks
+//! cost more than the ops on a handful of numbers that need them. Large blocks ask for huge pages.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::RefCell;
@@ -23,6 +23,33 @@ thread_local! {
     static SHELVES: RefCell<Shelves> =
         const { RefCell::new(Shelves([const { Shelf { blocks: [None; KEPT], count: 0 } }; CLASSES])) };
 }
+
+/// Large blocks begin and end at multiples of a huge page, where the machine has such pages.
+const HUGE_PAGE: usize = 2 << 20;
+/// Blocks from this size on are large.
+const LARGE: usize = 2 * HUGE_PAGE;
+
+/// The layout that memory is really asked of the allocator with.
+fn backing(layout: Layout) -> Layout {
+    if layout.size() < LARGE {
+        return layout;
+    }
+    layout.align_to(HUGE_PAGE).expect("a large block fits in the address space")
+}
+
+/// Asks for the pages of a large block to be huge: kernels read a few pixels from each of hundreds of planes, more pages
+/// than the processor knows the places of.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn advise(data: *mut u8, bytes: usize) {
+    if bytes >= LARGE {
+        // SAFETY: the whole pages of a block of our own; the advice does not change what they hold. If it is not taken,
+        // the block works all the same.
+        unsafe { libc::madvise(data.cast(), bytes / HUGE_PAGE * HUGE_PAGE, libc::MADV_HUGEPAGE) };
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn advise(_: *mut u8, _: usize) {}
 
 /// The class of blocks that a layout is served from.
 fn class_of(layout: Layout) -> Option<usize> {
@@ -50,7 +77,7 @@ pub(crate) fn allocate(layout: Layout) -> NonNull<u8> {
 pub(crate) unsafe fn free(data: NonNull<u8>, layout: Layout) {
     let Some(class) = class_of(layout) else {
         // SAFETY: the allocator gave it for this layout.
-        return unsafe { dealloc(data.as_ptr(), layout) };
+        return unsafe { dealloc(data.as_ptr(), backing(layout)) };
     };
     let kept = SHELVES.try_with(|shelves| shelves.borrow_mut().0[class].put(data));
     if kept != Ok(true) {
@@ -60,8 +87,12 @@ pub(crate) unsafe fn free(data: NonNull<u8>, layout: Layout) {
 }
 
 fn fresh(layout: Layout) -> NonNull<u8> {
+    let layout = backing(layout);
     // SAFETY: the layout is never of size zero.
     let data = unsafe { alloc(layout) };
+    if !data.is_null() {
+        advise(data, layout.size());
+    }
     NonNull::new(data).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
@@ -102,7 +133,7 @@ mod tests {
     #[test]
     fn blocks_are_aligned_apart_and_used_again() {
         let layout = |size| Layout::from_size_align(size, 64).unwrap();
-        for size in [1, 63, 64, 65, 1000, 65536, 65537, 300_000] {
+        for size in [1, 63, 64, 65, 1000, 65536, 65537, 300_000, LARGE + 1] {
             let blocks: Vec<_> = (0..40).map(|_| allocate(layout(size))).collect();
             for (i, block) in blocks.iter().enumerate() {
                 assert_eq!(block.as_ptr() as usize % 64, 0);

@@ -14,11 +14,13 @@ use crate::cpu::isa::Isa;
 use crate::cpu::kernels::gemm::Target;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::parallel_for;
-use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch};
+use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch_far};
 use std::ops::Range;
 
 /// Vectors of gradient that a strip holds: half of a first-level cache.
 const STRIP_VECTORS: usize = 384;
+/// Vectors of computed input that several groups share: they stay in the second-level cache.
+const COMPUTED_VECTORS: usize = 1024;
 /// Vectors of waiting sums that a task holds: a part of the second-level cache.
 const MOST_SUMS: usize = 6144;
 /// Pixels (of sixteen images) that are worth a part of their own, and the most such parts.
@@ -94,17 +96,49 @@ pub(super) unsafe fn run(isa: Isa, conv: &LanesConv, input: Planes, gradient: Pl
     });
 }
 
-/// Output channels that share a strip, and the tiles they are cut into.
+/// Output channels that share a strip, the tiles they are cut into, and the strip and sums of a task.
 struct Group {
     outputs: Range<usize>,
     tiles: Vec<(usize, usize)>,
+    strip: *mut f32,
+    sums: *mut f32,
 }
 
-/// Memory of a task that stays in the first-level cache: a strip of the gradient, and rows of input computed on load.
+/// Rows of the gradient that are added at a time.
 #[derive(Clone, Copy)]
-struct Copies {
-    strip: *mut f32,
-    computed: *mut f32,
+struct Unit {
+    block: usize,
+    first_row: usize,
+    rows: usize,
+}
+
+/// What comes next, brought near while products are made. The tiles of all groups take turns: of as many as there are
+/// groups, the first fetches channels of the input, the second channels of the next unit's gradient.
+struct Ahead<'a> {
+    unit: Unit,
+    channel: usize,
+    next: Unit,
+    outputs: &'a mut Range<usize>,
+    groups: usize,
+    turn: usize,
+}
+
+impl Ahead<'_> {
+    /// Planes of which this tile fetches `channels`: where their rows begin, and how far apart they are.
+    fn turn(&mut self, plan: &Plan, channels: usize) -> Option<(*const f32, usize)> {
+        let turn = self.turn % self.groups;
+        self.turn += 1;
+        let (planes, unit, channel) = match turn {
+            0 => (&plan.input, self.unit, &mut self.channel),
+            1 if self.outputs.start < self.outputs.end => {
+                (&plan.gradient, self.next, &mut self.outputs.start)
+            }
+            _ => return None,
+        };
+        let from = planes.block(unit.block).wrapping_add(*channel * planes.channel_stride);
+        *channel += channels;
+        Some((from.wrapping_offset(plan.first_place(unit)), planes.channel_stride))
+    }
 }
 
 /// What all tasks share.
@@ -139,47 +173,63 @@ impl Plan<'_> {
         let conv = self.conv;
         let taps = conv.kernel[0] * conv.kernel[1];
         let most = if f32::registers(self.isa) == 32 { 12 } else { 6 };
-        let starts = outputs.clone().step_by(self.group);
-        let groups: Vec<Group> = starts
-            .map(|start| {
-                let outputs = start..outputs.end.min(start + self.group);
-                let tiles = cut(outputs.len(), most, &[12, 8, 6, 4, 3, 2, 1]);
-                Group { outputs, tiles }
-            })
-            .collect();
+        let group_count = outputs.len().div_ceil(self.group);
         let sums_size = taps * inputs.len() * outputs.len() * LANES;
         let strip_size = self.group * self.rows * conv.out_width * LANES;
-        let computed_size =
-            if self.input.on_load.is_some() { most * self.input_rows() * conv.width * LANES } else { 0 };
-        with_scratch::<f32, _>(sums_size + strip_size + computed_size, |sums| {
+        // Inputs that are computed on load are computed once for all groups.
+        let computed_rows = self.input_rows() * conv.width;
+        let chunk = match group_count {
+            1 => most,
+            _ => (COMPUTED_VECTORS / computed_rows / 4 * 4).clamp(4, inputs.len().next_multiple_of(4)),
+        };
+        let computed_size = if self.input.on_load.is_some() { chunk * computed_rows * LANES } else { 0 };
+        with_scratch::<f32, _>(sums_size + group_count * strip_size + computed_size, |sums| {
             // SAFETY: the scratch memory is that large.
             unsafe { std::slice::from_raw_parts_mut(sums, sums_size) }.fill(0.0);
-            let strip = sums.wrapping_add(sums_size);
-            let computed = strip.wrapping_add(strip_size);
-            let group_sums = |group: &Group| {
-                sums.wrapping_add(taps * inputs.len() * (group.outputs.start - outputs.start) * LANES)
+            let strips = sums.wrapping_add(sums_size);
+            let computed = strips.wrapping_add(group_count * strip_size);
+            let group = |(number, start): (usize, usize)| {
+                let these = start..outputs.end.min(start + self.group);
+                Group {
+                    tiles: cut(these.len(), most, &[12, 8, 6, 4, 3, 2, 1]),
+                    strip: strips.wrapping_add(number * strip_size),
+                    sums: sums.wrapping_add(taps * inputs.len() * (start - outputs.start) * LANES),
+                    outputs: these,
+                }
             };
-            for unit in units {
-                let (block, start) = (unit / self.strips, unit % self.strips * self.rows);
-                let rows = start..conv.out_height.min(start + self.rows);
+            let groups: Vec<Group> = outputs.clone().step_by(self.group).enumerate().map(group).collect();
+            let unit = |number: usize| {
+                let (block, first_row) = (number / self.strips, number % self.strips * self.rows);
+                Unit { block, first_row, rows: self.rows.min(conv.out_height - first_row) }
+            };
+            for number in units.clone() {
+                let this = unit(number);
+                let next = unit((number + 1).min(units.end - 1));
                 for group in &groups {
                     // SAFETY: the caller's promise; the strip has room for these rows of these channels.
+                    unsafe { self.copy_strip(this, group) };
+                }
+                let mut gradients = outputs.clone();
+                for start in inputs.clone().step_by(chunk) {
+                    let these = start..inputs.end.min(start + chunk);
+                    let (unit, channel) =
+                        if these.end < inputs.end { (this, these.end) } else { (next, inputs.start) };
+                    let outputs = &mut gradients;
+                    let mut ahead = Ahead { unit, channel, next, outputs, groups: groups.len(), turn: 0 };
+                    // SAFETY: the caller's promise; there is room for the rows of as many channels.
                     unsafe {
-                        self.copy_strip(block, &rows, &group.outputs, strip);
-                        self.add_strip(
-                            block,
-                            &rows,
-                            &inputs,
-                            group,
-                            Copies { strip, computed },
-                            group_sums(group),
-                        );
+                        let source = self.source(this, &these, computed);
+                        for group in &groups {
+                            let sums = taps * group.outputs.len() * (start - inputs.start) * LANES;
+                            let sums = group.sums.wrapping_add(sums);
+                            self.add_strip(this, these.len(), group, source, sums, &mut ahead);
+                        }
                     }
                 }
             }
             for group in &groups {
                 // SAFETY: the sums lie as `add_strip` has left them, and the target has the shape of the kernel.
-                unsafe { self.write(&inputs, group, group_sums(group), target) };
+                unsafe { self.write(&inputs, group, target) };
             }
         });
     }
@@ -191,72 +241,81 @@ impl Plan<'_> {
     }
 
     /// The rows of input that rows of the gradient meet.
-    fn met_rows(&self, rows: &Range<usize>) -> Range<usize> {
+    fn met_rows(&self, unit: Unit) -> Range<usize> {
         let (axis, last_tap) = (&self.axes[0], self.conv.kernel[0] - 1);
-        let first = axis.place(rows.start, 0).max(0) as usize;
-        let last = axis.place(rows.end - 1, last_tap).min(self.conv.height as isize - 1);
+        let first = axis.place(unit.first_row, 0).max(0) as usize;
+        let last = axis.place(unit.first_row + unit.rows - 1, last_tap).min(self.conv.height as isize - 1);
         first..((last + 1).max(0) as usize).max(first)
     }
 
     /// # Safety
     /// As [`Plan::part`].
-    unsafe fn copy_strip(&self, block: usize, rows: &Range<usize>, outputs: &Range<usize>, strip: *mut f32) {
+    unsafe fn copy_strip(&self, unit: Unit, group: &Group) {
         let row = self.conv.out_width * LANES;
-        for (number, output) in outputs.clone().enumerate() {
-            let from = self
-                .gradient
-                .block(block)
-                .wrapping_add(output * self.gradient.channel_stride + rows.start * row);
+        for (number, output) in group.outputs.clone().enumerate() {
+            let place = output * self.gradient.channel_stride + unit.first_row * row;
+            let from = self.gradient.block(unit.block).wrapping_add(place);
             // SAFETY: the caller's promise.
             unsafe {
-                std::ptr::copy_nonoverlapping(from, strip.add(number * self.rows * row), rows.len() * row)
+                let to = group.strip.add(number * self.rows * row);
+                std::ptr::copy_nonoverlapping(from, to, unit.rows * row)
             };
         }
     }
 
-    /// Adds the products of a strip to the sums `[input][tile][tap][output of the tile][input of the tile]`.
+    /// Where the planes of some inputs begin, and how far apart they are: in place, or the rows that a strip meets computed
+    /// for all taps and groups.
+    ///
+    /// # Safety
+    /// As [`Plan::part`], with room for the rows of these channels in `computed`.
+    unsafe fn source(&self, unit: Unit, inputs: &Range<usize>, computed: *mut f32) -> (*const f32, usize) {
+        let stride = self.input.channel_stride;
+        let from = self.input.block(unit.block).wrapping_add(inputs.start * stride);
+        if self.input.on_load.is_none() {
+            return (from, stride);
+        }
+        let met = self.met_rows(unit);
+        let row = self.conv.width * LANES;
+        let compute = Compute {
+            of: self,
+            from,
+            first: inputs.start,
+            count: inputs.len(),
+            rows: met.clone(),
+            to: computed,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { f32::dispatch(self.isa, compute) };
+        (computed.wrapping_sub(met.start * row), met.len() * row)
+    }
+
+    /// Adds the products of a strip and some inputs to the sums `[input][tile][tap][output of the tile][input of the tile]`.
     ///
     /// # Safety
     /// As [`Plan::part`].
     unsafe fn add_strip(
         &self,
-        block: usize,
-        rows: &Range<usize>,
-        inputs: &Range<usize>,
-        Group { outputs, tiles: output_tiles }: &Group,
-        Copies { strip, computed }: Copies,
+        unit: Unit,
+        inputs: usize,
+        group: &Group,
+        (source, source_stride): (*const f32, usize),
         sums: *mut f32,
+        ahead: &mut Ahead,
     ) {
         let conv = self.conv;
-        let taps = conv.kernel[0] * conv.kernel[1];
         let [y_axis, x_axis] = &self.axes;
-        let input = self.input.block(block);
+        let rows = unit.first_row..unit.first_row + unit.rows;
         let x_ranges: Vec<Range<usize>> =
             (0..conv.kernel[1]).map(|tap| x_axis.valid_positions(tap)).collect();
-        let mut input_tile_sums = sums;
-        for (first_input, input_count) in input_tiles(self.isa, inputs.len(), output_tiles[0].1) {
-            let mut tile_sums = input_tile_sums;
-            let mut channel = input.wrapping_add((inputs.start + first_input) * self.input.channel_stride);
-            let next = channel.wrapping_add(input_count * self.input.channel_stride);
-            let mut channel_stride = self.input.channel_stride;
-            if self.input.on_load.is_some() {
-                // The rows that the strip meets, computed once for all taps.
-                let met = self.met_rows(rows);
-                let first = inputs.start + first_input;
-                let compute = Compute {
-                    of: self,
-                    from: channel,
-                    first,
-                    count: input_count,
-                    rows: met.clone(),
-                    to: computed,
-                };
-                // SAFETY: the caller's promise; there is room for these rows of as many channels.
-                unsafe { f32::dispatch(self.isa, compute) };
-                channel = computed.wrapping_sub(met.start * conv.width * LANES);
-                channel_stride = met.len() * conv.width * LANES;
-            }
-            for &(first_output, output_count) in output_tiles {
+        let mut tile_sums = sums;
+        for (first_input, input_count) in input_tiles(self.isa, inputs, group.tiles[0].1) {
+            let channel = source.wrapping_add(first_input * source_stride);
+            // From these rows to those that come next; without a turn, what is there anyway.
+            let (next, next_stride) = match ahead.turn(self, input_count) {
+                Some((next, stride)) => (next.wrapping_offset(-self.first_place(unit)), stride),
+                None => (channel, source_stride),
+            };
+            for &(first_output, output_count) in &group.tiles {
                 for y_tap in 0..conv.kernel[0] {
                     let valid = y_axis.valid_positions(y_tap);
                     let y = rows.start.max(valid.start)..rows.end.min(valid.end);
@@ -267,19 +326,20 @@ impl Plan<'_> {
                             let gradient = first_output * self.rows * row + (y.start - rows.start) * row;
                             let place = y_axis.place(y.start, y_tap) * conv.width as isize
                                 + x_axis.place(x.start, x_tap);
+                            let place = place * LANES as isize;
                             let tile = Tile {
-                                gradient: strip.wrapping_add(gradient + x.start * LANES),
+                                gradient: group.strip.wrapping_add(gradient + x.start * LANES),
                                 gradient_channel_stride: self.rows * row,
                                 gradient_row_stride: row,
-                                input: channel.wrapping_offset(place * LANES as isize),
-                                input_channel_stride: channel_stride,
+                                input: channel.wrapping_offset(place),
+                                input_channel_stride: source_stride,
                                 input_row_stride: conv.strides[0] * conv.width * LANES,
                                 input_pixel_stride: conv.strides[1] * LANES,
                                 rows: y.len(),
                                 pixels: x.len(),
                                 sums: tile_sums,
-                                ahead: next.wrapping_offset(place * LANES as isize),
-                                ahead_channel_stride: self.input.channel_stride,
+                                ahead: next.wrapping_offset(place),
+                                ahead_channel_stride: next_stride,
                             };
                             // SAFETY: valid positions read inside the input.
                             unsafe { run_tile(self.isa, &tile, output_count, input_count) };
@@ -288,24 +348,23 @@ impl Plan<'_> {
                     }
                 }
             }
-            input_tile_sums = input_tile_sums.wrapping_add(taps * outputs.len() * input_count * LANES);
         }
+    }
+
+    /// Where the first row of a unit reads its input without padding, in its plane.
+    fn first_place(&self, unit: Unit) -> isize {
+        (unit.first_row * self.conv.strides[0] * self.conv.width * LANES) as isize
     }
 
     /// Adds up the lanes of all sums.
     ///
     /// # Safety
     /// As [`Plan::part`].
-    unsafe fn write(
-        &self,
-        inputs: &Range<usize>,
-        Group { outputs, tiles: output_tiles }: &Group,
-        sums: *const f32,
-        target: *mut f32,
-    ) {
+    unsafe fn write(&self, inputs: &Range<usize>, group: &Group, target: *mut f32) {
+        let Group { outputs, tiles: output_tiles, .. } = group;
         let conv = self.conv;
         let taps = conv.kernel[0] * conv.kernel[1];
-        let mut sums = sums;
+        let mut sums = group.sums.cast_const();
         for (first_input, input_count) in input_tiles(self.isa, inputs.len(), output_tiles[0].1) {
             for &(first_output, output_count) in output_tiles {
                 for tap in 0..taps {
@@ -452,7 +511,7 @@ impl<const OUTPUTS: usize, const INPUTS: usize> VectorKernel<f32> for Shaped<'_,
                         let mut values = [V::splat(0.0); INPUTS];
                         for (number, value) in values.iter_mut().enumerate() {
                             *value = V::load(input.add(number * tile.input_channel_stride));
-                            prefetch(ahead.wrapping_add(number * tile.ahead_channel_stride));
+                            prefetch_far(ahead.wrapping_add(number * tile.ahead_channel_stride));
                         }
                         for output in 0..OUTPUTS {
                             let factor = V::load(gradient.add(output * tile.gradient_channel_stride));

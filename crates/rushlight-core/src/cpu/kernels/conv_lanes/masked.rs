@@ -5,7 +5,7 @@ use crate::cpu::isa::Isa;
 use crate::cpu::kernels::gemm::Target;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::parallel_for;
-use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch_far};
+use crate::cpu::vector::{Real, Vector, VectorKernel};
 
 /// Where the gradient `d` of a convolution's input goes that was `max(x · scale + shift, floor)`.
 ///
@@ -24,13 +24,15 @@ pub(crate) struct Masked {
 // SAFETY: it is only read; the sums are written when all tasks are done.
 unsafe impl Sync for Masked {}
 
-/// How far ahead of the pixels at hand the next ones are fetched, in floats.
-const AHEAD: usize = 4 * LANES;
-
 /// Floats that the sums of one channel take in a task: the lanes of both.
 pub(super) const SUMS: usize = 2 * LANES;
 
 impl Masked {
+    /// The planes that are read along the way: of `x` and of what results are added to.
+    pub(super) fn read_planes(&self, number: usize) -> Option<&Planes> {
+        if number == 0 { Some(&self.x) } else { self.base.as_ref() }
+    }
+
     /// Adds the lanes of a task's sums `[channel][2][lane]`, and writes them to `partial: [channel][2]`.
     ///
     /// # Safety
@@ -119,10 +121,6 @@ impl<V: Vector<Item = f32>> MaskedChannel<V> {
     pub(super) unsafe fn store(&mut self, offset: usize, gradient: V) {
         // SAFETY: the caller's promise.
         unsafe {
-            // Pixels further along the row are wanted when all other channels have had their turn.
-            let ahead = offset + AHEAD;
-            prefetch_far(self.x.wrapping_add(ahead));
-            prefetch_far(self.base.unwrap_or(self.x).wrapping_add(ahead));
             let x = V::load(self.x.add(offset));
             let gradient = gradient.where_above(self.made.straight(x), self.made.floor);
             self.sum = self.sum.add(gradient);

@@ -1,20 +1,17 @@
 //! The direct convolution in lanes layout, and its input gradient as one such convolution for each phase of the strides.
 
 use super::masked::{self, Masked};
-use super::tile::{self, Tile};
+use super::tile::{self, Ahead, Gather, Tile};
 use super::{LANES, LanesConv, Planes, PlanesMut};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::gemm::Target;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::thread_count;
-use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch_far};
+use crate::cpu::vector::{Real, Vector, VectorKernel};
 use std::ops::Range;
 
 /// Vectors of source pixels that are gathered at a time: they share the first-level cache with the weights.
 const GATHERED_VECTORS: usize = 480;
-
-/// Vectors that may wait in the second-level cache to be gathered.
-const AHEAD_VECTORS: usize = 4096;
 
 /// One spatial axis of a pass: position `i` of the result reads the source, for each tap `t`, at
 /// `i * step + first + t * spacing` unless that lies outside.
@@ -291,13 +288,14 @@ impl Pass<'_> {
             counts: [0; 3],
             source_strides: [0; 3],
             source_pixel_stride: 0,
-            ahead: std::ptr::null(),
-            ahead_strides: [0; 2],
+            gather: None,
+            ahead: [Ahead::NOTHING; 2],
             weights: std::ptr::null(),
             weight_strides: [0; 3],
             target: self.target.block(block).wrapping_add(target),
             target_channel_stride: self.target.channel_stride,
             target_pixel_stride: self.axes[1].target_step * LANES,
+            target_is_far: true,
             accumulate: self.accumulate,
         }
     }
@@ -341,8 +339,16 @@ impl Pass<'_> {
                     counts: [channels, y_taps.len(), taps.len()],
                     source_strides,
                     source_pixel_stride: pixel_stride,
-                    ahead: self.source.block(block).wrapping_offset(ahead),
-                    ahead_strides: [source_strides[0], pixel_stride],
+                    ahead: [
+                        Ahead {
+                            from: self.source.block(block).wrapping_offset(ahead),
+                            channels,
+                            vectors: pixels,
+                            channel_stride: self.source.channel_stride,
+                            vector_stride: pixel_stride as usize,
+                        },
+                        Ahead::NOTHING,
+                    ],
                     weights: weights.wrapping_add(y_taps.start * weight_strides[1] + taps.start * count),
                     weight_strides,
                     ..self.tile(block, first, self.target_offset(y, x))
@@ -351,6 +357,34 @@ impl Pass<'_> {
                 unsafe { tile::run(self.isa, &tile, count, pixels) };
                 x += pixels;
             }
+        }
+    }
+
+    /// What the mask of the next tile of channels needs, of which each call of a tile fetches a share: the pixels at hand,
+    /// or behind the last tile the next ones. In the first half of the calls it is `x`, then what results are added to.
+    fn mask_ahead(
+        &self,
+        block: usize,
+        y: usize,
+        gathered: Range<usize>,
+        at: Range<usize>,
+        tiles: &[(usize, usize, *const f32)],
+        tile: usize,
+    ) -> Ahead {
+        let Some(masked) = self.masked else { return Ahead::NOTHING };
+        let (start, pixels) = (2 * (at.start - gathered.start), 2 * at.len());
+        let Some(planes) = masked.read_planes(start / gathered.len()) else { return Ahead::NOTHING };
+        let (x, (first, count, _)) = match tiles.get(tile + 1) {
+            Some(&next) => (gathered.start, next),
+            None => (gathered.end, tiles[0]),
+        };
+        let place = self.target_offset(y, x + start % gathered.len());
+        Ahead {
+            from: planes.block(block).wrapping_add(first * planes.channel_stride + place),
+            channels: count,
+            vectors: pixels.min(gathered.len() - start % gathered.len()),
+            channel_stride: planes.channel_stride,
+            vector_stride: LANES,
         }
     }
 
@@ -368,25 +402,39 @@ impl Pass<'_> {
         channel_sums: *mut f32,
     ) {
         let most = (GATHERED_VECTORS / self.source_channels / 4 * 4).clamp(4, 16);
+        let pixel_stride = self.axes[1].step * LANES;
         let masked_size = if self.masked.is_some() { tile::MOST_CHANNELS * most * LANES } else { 0 };
         with_scratch::<f32, _>(self.source_channels * most * LANES + masked_size, |copy| {
             let waiting = copy.wrapping_add(self.source_channels * most * LANES);
             let mut start = positions.start;
             while start < positions.end {
                 let count = most.min(positions.end - start);
-                let gather =
-                    Gather { of: self, block, place: self.source_offset(y, 0, start, 0), count, copy };
-                // SAFETY: valid pixels lie inside the source; the copy has room for all of them.
-                unsafe { f32::dispatch(self.isa, gather) };
-                for &(first, channels, weights) in tiles {
+                // The pixels that come next are fetched while the products are made, an even share with each tile.
+                let source = self.source.block(block).wrapping_offset(self.source_offset(y, 0, start, 0));
+                let next = source.wrapping_add(count * pixel_stride);
+                let (mut call, calls) = (0, tiles.len() * count.div_ceil(2));
+                for (number, &(first, channels, weights)) in tiles.iter().enumerate() {
                     let mut x = start;
                     while x < start + count {
                         let pixels = tile::pixels(self.isa, channels, start + count - x);
+                        let ahead = call * count / calls..(call + 1) * count / calls;
+                        call += 1;
+                        let copy = copy.wrapping_add((x - start) * LANES);
                         let mut tile = Tile {
-                            source: copy.wrapping_add((x - start) * LANES),
+                            source: copy,
                             counts: [self.source_channels, 1, 1],
                             source_strides: [(count * LANES) as isize, 0, 0],
                             source_pixel_stride: LANES as isize,
+                            ahead: [
+                                Ahead {
+                                    from: next.wrapping_add(ahead.start * pixel_stride),
+                                    channels: self.source_channels,
+                                    vectors: ahead.len(),
+                                    channel_stride: self.source.channel_stride,
+                                    vector_stride: pixel_stride,
+                                },
+                                self.mask_ahead(block, y, start..start + count, x..x + pixels, tiles, number),
+                            ],
                             weights,
                             weight_strides: [channels, 0, 0],
                             ..self.tile(block, first, self.target_offset(y, x))
@@ -395,8 +443,20 @@ impl Pass<'_> {
                             tile.target = waiting.wrapping_add((x - start) * LANES);
                             tile.target_channel_stride = count * LANES;
                             tile.target_pixel_stride = LANES;
+                            tile.target_is_far = false;
                         }
-                        // SAFETY: the copy holds these pixels of all channels, and the target has them.
+                        if number == 0 {
+                            tile.source = source.wrapping_add((x - start) * pixel_stride);
+                            tile.source_strides[0] = self.source.channel_stride as isize;
+                            tile.source_pixel_stride = pixel_stride as isize;
+                            tile.gather = Some(Gather {
+                                on_load: self.source.on_load,
+                                copy,
+                                channel_stride: count * LANES,
+                            });
+                        }
+                        // SAFETY: valid pixels lie inside the source; the copy has room for them, and holds them for all but
+                        // the first tile; the target has them.
                         unsafe { tile::run(self.isa, &tile, channels, pixels) };
                         x += pixels;
                     }
@@ -421,44 +481,6 @@ impl Pass<'_> {
                 start += count;
             }
         });
-    }
-}
-
-/// Copies neighbouring pixels of all source channels to `[channel][pixel]`, or computes them.
-struct Gather<'a, 'b> {
-    of: &'a Pass<'b>,
-    block: usize,
-    place: isize,
-    count: usize,
-    copy: *mut f32,
-}
-
-impl VectorKernel<f32> for Gather<'_, '_> {
-    #[inline(always)]
-    fn run<V: Vector<Item = f32>>(self) {
-        let Pass { source, source_channels, source_row, axes, .. } = self.of;
-        let from = source.block(self.block).wrapping_offset(self.place);
-        let pixel_stride = axes[1].step * LANES;
-        // What is fetched ahead stays in the second-level cache until its turn comes.
-        let next =
-            (AHEAD_VECTORS / source_channels).min(source_row * axes[0].step).max(self.count) * pixel_stride;
-        for channel in 0..*source_channels {
-            let from = from.wrapping_add(channel * source.channel_stride);
-            let to = self.copy.wrapping_add(channel * self.count * LANES);
-            // SAFETY: made in `Pass::gathered_run` with good pointers, for an isa of this machine.
-            unsafe {
-                let made = source.on_load.as_ref().map(|on_load| on_load.channel::<V>(channel));
-                for pixel in 0..self.count {
-                    let (from, to) = (from.wrapping_add(pixel * pixel_stride), to.add(pixel * LANES));
-                    prefetch_far(from.wrapping_add(next));
-                    for lane in (0..LANES).step_by(V::LANES) {
-                        let value = V::load(from.add(lane));
-                        let value = if let Some(made) = &made { made.apply(value) } else { value };
-                        value.store(to.add(lane));
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -9,7 +9,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::masked::{self, Masked};
-use super::tile::{self, Tile};
+use super::tile::{self, Ahead, Tile};
 use super::{LANES, LanesConv, Planes, PlanesMut};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::gemm::Target;
@@ -139,6 +139,35 @@ impl Winograd<'_> {
         ((y as isize - 1) * self.conv.width as isize + x as isize - 1) * LANES as isize
     }
 
+    /// What the mask of the next tile of channels needs, of which each point fetches one pixel: those of the squares at
+    /// hand, or behind the last tile those of the next squares.
+    fn mask_ahead(
+        &self,
+        block: usize,
+        y: usize,
+        x: usize,
+        tiles: &[(usize, usize)],
+        tile: usize,
+        point: usize,
+    ) -> Ahead {
+        let Some(masked) = self.masked else { return Ahead::NOTHING };
+        let pixels = 2 * 2 * SQUARES;
+        let Some(planes) = masked.read_planes(point / pixels) else { return Ahead::NOTHING };
+        let (x, (first, count)) = match tiles.get(tile + 1) {
+            Some(&next) => (x, next),
+            None => (x + 2 * SQUARES, tiles[0]),
+        };
+        let (row, column) = (point % pixels / (2 * SQUARES), point % (2 * SQUARES));
+        let place = ((y + row) * self.conv.width + x + column) * LANES;
+        Ahead {
+            from: planes.block(block).wrapping_add(first * planes.channel_stride + place),
+            channels: count,
+            vectors: 1,
+            channel_stride: planes.channel_stride,
+            vector_stride: 0,
+        }
+    }
+
     /// Computes two rows of a block.
     ///
     /// # Safety
@@ -192,13 +221,23 @@ impl Winograd<'_> {
                                 counts: [channels.len(), 1, 1],
                                 source_strides: [(SQUARES * LANES) as isize, 0, 0],
                                 source_pixel_stride: LANES as isize,
-                                ahead: ahead(channels.start, next_y + point / 4, next_x + point % 4),
-                                ahead_strides: [channel_stride, 0],
+                                gather: None,
+                                ahead: [
+                                    Ahead {
+                                        from: ahead(channels.start, next_y + point / 4, next_x + point % 4),
+                                        channels: channels.len(),
+                                        vectors: 1,
+                                        channel_stride: self.source.channel_stride,
+                                        vector_stride: 0,
+                                    },
+                                    self.mask_ahead(block, y, x, tiles, tile_number, point),
+                                ],
                                 weights: kernel.wrapping_add(weights),
                                 weight_strides: [count, 0, 0],
                                 target: sums.wrapping_add(point * count * SQUARES * LANES),
                                 target_channel_stride: SQUARES * LANES,
                                 target_pixel_stride: LANES,
+                                target_is_far: false,
                                 accumulate: number > 0,
                             };
                             // SAFETY: squares, kernel and sums have these channels.
