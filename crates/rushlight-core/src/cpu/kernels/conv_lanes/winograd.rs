@@ -22,9 +22,9 @@ const POINTS: usize = 16;
 /// Squares side by side that are transformed and multiplied at once.
 const SQUARES: usize = 2;
 /// The most source channels whose transformed squares wait at once: they stay in the second-level cache.
-const MOST_CHANNELS: usize = 64;
-/// Kernel matrices (pairs of channels) that a task transforms.
-const KERNEL_TASK: usize = 4096;
+const MOST_CHANNELS: usize = 512;
+/// Source channels whose kernels a task transforms: one cache line of them where they lie side by side.
+const KERNEL_TASK: usize = 16;
 
 /// Channels from which on the transforms cost less than they save.
 const LEAST_CHANNELS: usize = 6;
@@ -74,14 +74,13 @@ impl Winograd<'_> {
         let tiles = tile::channel_tiles(self.isa, targets);
         with_scratch::<f32, _>(POINTS * sources * targets, |kernel| {
             let kernel = Target(kernel);
-            let group = (KERNEL_TASK / targets).max(1);
-            let groups = sources.div_ceil(group);
-            parallel_for(groups, |task| {
-                for source in task * group..sources.min((task + 1) * group) {
-                    for &(first, count) in &tiles {
-                        // SAFETY: the scratch memory has a place for each pair of channels; tasks write disjoint ones.
-                        unsafe { self.transform_kernel(source, first, count, kernel.at(0)) };
-                    }
+            parallel_for(sources.div_ceil(KERNEL_TASK), |task| {
+                let sources = task * KERNEL_TASK..sources.min((task + 1) * KERNEL_TASK);
+                for &(first, count) in &tiles {
+                    let to = kernel.at(POINTS * self.source_channels() * first);
+                    let transform = TransformKernel { of: self, sources: sources.clone(), first, count, to };
+                    // SAFETY: the scratch memory has a place for each pair of channels; tasks write disjoint ones.
+                    unsafe { f32::dispatch(self.isa, transform) };
                 }
             });
             // Neighbouring rows share half of their input, so a task takes several of them.
@@ -96,42 +95,6 @@ impl Winograd<'_> {
                 }
             });
         });
-    }
-
-    /// Writes the kernel between a source channel and the target channels of a tile, transformed, to
-    /// `[tile][point][source][channel of the tile]`.
-    ///
-    /// # Safety
-    /// As [`Winograd::run`], with room for the transformed kernel at `to`.
-    unsafe fn transform_kernel(&self, source: usize, first: usize, count: usize, to: *mut f32) {
-        let sources = self.source_channels();
-        let (inputs, outputs) = (self.conv.in_channels, self.conv.out_channels);
-        let mut taps = [[0f32; tile::MOST_CHANNELS]; 9];
-        for (tap, row) in taps.iter_mut().enumerate() {
-            for (channel, value) in row[..count].iter_mut().enumerate() {
-                // Going backward the kernel is mirrored, and the roles of the channels are swapped.
-                let (tap, input, output) = if self.backward {
-                    (8 - tap, first + channel, source)
-                } else {
-                    (tap, source, first + channel)
-                };
-                // SAFETY: the kernel has nine taps of all channels.
-                *value = unsafe { *self.kernel.add((tap * inputs + input) * outputs + output) };
-            }
-        }
-        for channel in 0..count {
-            let at = |y: usize, x: usize| taps[y * 3 + x][channel];
-            let transform = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-            let columns = [0, 1, 2].map(|x| transform(at(0, x), at(1, x), at(2, x)));
-            for y in 0..4 {
-                let row = transform(columns[0][y], columns[1][y], columns[2][y]);
-                for (x, value) in row.into_iter().enumerate() {
-                    let place = POINTS * sources * first + ((y * 4 + x) * sources + source) * count + channel;
-                    // SAFETY: the caller's promise.
-                    unsafe { *to.add(place) = value };
-                }
-            }
-        }
     }
 
     /// Where the pixel above and to the left of one lies in its plane.
@@ -255,6 +218,108 @@ impl Winograd<'_> {
                 }
             }
         });
+    }
+}
+
+/// Writes the kernel between some source channels and the target channels of a tile, transformed, to
+/// `[point][source][channel of the tile]`.
+struct TransformKernel<'a, 'b> {
+    of: &'a Winograd<'b>,
+    sources: std::ops::Range<usize>,
+    first: usize,
+    count: usize,
+    to: *mut f32,
+}
+
+impl VectorKernel<f32> for TransformKernel<'_, '_> {
+    #[inline(always)]
+    fn run<V: Vector<Item = f32>>(self) {
+        for source in self.sources.clone() {
+            for channel in (0..self.count).step_by(V::LANES) {
+                // SAFETY: made in `Winograd::run` with good pointers, for an isa of this machine.
+                unsafe { self.channels::<V>(source, channel, V::LANES.min(self.count - channel)) };
+            }
+        }
+    }
+}
+
+impl TransformKernel<'_, '_> {
+    /// Transforms what lies between a source channel and neighbouring channels of the tile.
+    ///
+    /// # Safety
+    /// As [`Winograd::run`], called from [`Real::dispatch`].
+    #[inline(always)]
+    unsafe fn channels<V: Vector<Item = f32>>(&self, source: usize, channel: usize, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let half = V::splat(0.5);
+            let mut columns = [[V::splat(0.0); 3]; 4];
+            for x in 0..3 {
+                let [a, b, c] = [
+                    self.tap::<V>(source, channel, count, 0, x),
+                    self.tap::<V>(source, channel, count, 1, x),
+                    self.tap::<V>(source, channel, count, 2, x),
+                ];
+                for (column, value) in columns.iter_mut().zip(transformed(half, a, b, c)) {
+                    column[x] = value;
+                }
+            }
+            let to = self.to.add(source * self.count + channel);
+            for (y, [a, b, c]) in columns.into_iter().enumerate() {
+                for (x, value) in transformed(half, a, b, c).into_iter().enumerate() {
+                    let point = (y * 4 + x) * self.of.source_channels() * self.count;
+                    value.store_first(to.add(point), count);
+                }
+            }
+        }
+    }
+
+    /// One tap of the kernel for neighbouring channels of the tile. Going backward the kernel is mirrored, and the roles of
+    /// the channels are swapped.
+    ///
+    /// # Safety
+    /// As [`TransformKernel::channels`].
+    #[inline(always)]
+    unsafe fn tap<V: Vector<Item = f32>>(
+        &self,
+        source: usize,
+        channel: usize,
+        count: usize,
+        y: usize,
+        x: usize,
+    ) -> V {
+        let Winograd { conv, kernel, backward, .. } = self.of;
+        let channel = self.first + channel;
+        let tap = y * 3 + x;
+        // SAFETY: the kernel has nine taps of all channels.
+        unsafe {
+            if *backward {
+                let mut values = [0f32; LANES];
+                let from = kernel.add(((8 - tap) * conv.in_channels + channel) * conv.out_channels + source);
+                for (number, value) in values[..count].iter_mut().enumerate() {
+                    *value = *from.add(number * conv.out_channels);
+                }
+                V::load(values.as_ptr())
+            } else {
+                let from = kernel.add((tap * conv.in_channels + source) * conv.out_channels + channel);
+                V::load_first(from, count)
+            }
+        }
+    }
+}
+
+/// Three taps in a row as four points.
+///
+/// # Safety
+/// Called from [`Real::dispatch`].
+#[inline(always)]
+unsafe fn transformed<V: Vector<Item = f32>>(half: V, a: V, b: V, c: V) -> [V; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let zero = V::splat(0.0);
+        let plus = zero.multiply_add(half, a.add(b).add(c));
+        let minus = zero.multiply_add(half, a.subtract(b).add(c));
+        [a, plus, minus, c]
     }
 }
 
