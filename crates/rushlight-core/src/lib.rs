@@ -13,6 +13,7 @@ pub use ops::convolution::ConvOptions;
 pub use ops::effect::{assert_that, callback, print_to};
 pub use ops::einsum::einsum;
 pub use ops::elementwise::where_;
+pub use ops::feed::{Feed, fetch};
 pub use ops::loss::{binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy};
 pub use ops::operand::Operand;
 pub use ops::pooling::PoolOptions;

@@ -172,6 +172,12 @@ impl<'a> ViewMut<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.data.cast::<T>(), self.count()) }
     }
 
+    /// Sets all elements to zero.
+    pub(crate) fn zero(&mut self) {
+        // SAFETY: exclusive memory for as many bytes; zeros are an element of every dtype.
+        unsafe { self.data.write_bytes(0, self.count() * self.dtype.size()) }
+    }
+
     /// Pointer to the first element, for kernels whose threads write disjoint parts.
     pub(crate) fn pointer<T: Element>(&self) -> *mut T {
         debug_assert_eq!(self.dtype, T::DTYPE);

@@ -5,7 +5,7 @@ use crate::cpu::control;
 use crate::cpu::kernels::{self, Dense, run_dense};
 use crate::ops::{Op, Specs};
 use crate::profile::{self, Described};
-use crate::tensor::{Dims, Spec, Value};
+use crate::tensor::{DType, Dims, Spec, Value};
 use smallvec::SmallVec;
 
 /// Runs an op whose shapes have been checked.
@@ -56,6 +56,43 @@ fn run(op: &Op, inputs: &[&Value], outputs: &Specs) -> SmallVec<[Buffer; 1]> {
     }
     drop(targets);
     buffers
+}
+
+/// The result of an elementwise op on values of few elements that lie in order, of which one may be a single number:
+/// its memory, and which input has its sizes.
+///
+/// Nothing if the shape rule has to say something or another way is needed: [`execute_into`] knows all.
+#[inline]
+pub(crate) fn at_once(op: &Op, inputs: &[&Value]) -> Option<(Buffer, DType, usize)> {
+    let (first, last) = (inputs.first()?, inputs.last()?);
+    let dtype = match op {
+        Op::Unary(unary) if unary.accepts(first.spec.dtype) => unary.result_dtype(first.spec.dtype),
+        Op::Binary(binary) if binary.accepts(first.spec.dtype) => first.spec.dtype,
+        Op::Compare(_) => DType::Bool,
+        _ => return None,
+    };
+    let is_number = |value: &Value| value.spec.rank() == 0;
+    let [a_is_number, b_is_number] = [is_number(first), is_number(last)];
+    let fits = first.spec.dtype == last.spec.dtype
+        && (a_is_number || b_is_number || first.spec.dims == last.spec.dims)
+        && first.is_contiguous()
+        && last.is_contiguous();
+    let wide = if a_is_number { inputs.len() - 1 } else { 0 };
+    let count: usize = inputs[wide].spec.dims.iter().product();
+    if !fits || count > FEW || profile::is_active() {
+        return None;
+    }
+    let both = a_is_number && b_is_number;
+    let operand = |value: &Value, is_number: bool| Dense {
+        data: value.address(),
+        dtype: value.spec.dtype,
+        is_scalar: is_number && !both,
+    };
+    let operands = [operand(first, a_is_number), operand(last, b_is_number)];
+    let mut buffer = Buffer::new(count * dtype.size());
+    // SAFETY: each operand is one number or has as many elements as the result, for which the buffer was made.
+    unsafe { run_dense(op, &operands[..inputs.len()], count, buffer.as_mut_ptr()) };
+    Some((buffer, dtype, wide))
 }
 
 /// The most elements for which calling the inner loop at once beats looking for a better way.

@@ -15,6 +15,6 @@ pub mod threads;
 pub(crate) mod vector;
 
 pub(crate) use buffer::{bytes_of, value_of_bytes};
-pub(crate) use eager::{contiguous, execute, execute_into};
+pub(crate) use eager::{at_once, contiguous, execute, execute_into};
 pub(crate) use picture::{lifetimes, picture_of_compiled, picture_of_recorded};
 pub(crate) use program::{Program, Results};

@@ -411,6 +411,7 @@ impl<'a> Drawn<'a> {
             Storage::Variable(number) => format!("variable {}", self.graph.variables[number].name()),
             Storage::Constant(number) => format!("constant {number}"),
             Storage::Output(number) => format!("result {number}"),
+            Storage::Passing => "no memory".to_string(),
         };
         let layout = match place.is_lanes() {
             true => "lanes [batch/16][channel][height][width][16]",

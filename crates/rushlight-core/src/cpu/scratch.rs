@@ -1,6 +1,6 @@
 //! Memory that a kernel needs for a moment, kept by each thread from call to call.
 
-use crate::cpu::buffer::Buffer;
+use crate::cpu::buffer::{ALIGNMENT, Buffer};
 use std::cell::RefCell;
 
 thread_local! {
@@ -12,6 +12,9 @@ thread_local! {
 /// Calls may nest; each level gets memory of its own.
 pub(crate) fn with_scratch<T: Copy, R>(count: usize, body: impl FnOnce(*mut T) -> R) -> R {
     let bytes = count * size_of::<T>();
+    if bytes == 0 {
+        return body(std::ptr::without_provenance_mut(ALIGNMENT));
+    }
     let free = FREE.with_borrow_mut(Vec::pop);
     let mut buffer = match free {
         Some(buffer) if buffer.bytes() >= bytes => buffer,

@@ -5,7 +5,9 @@ use crate::cpu::control::{BranchProgram, LoopProgram};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::conv_channels::{self, Affine, Along, ChannelsConv, Images, ImagesMut};
 use crate::cpu::kernels::conv_lanes::{self, LanesConv, Masked, OnLoad, Planes, PlanesMut};
-use crate::cpu::kernels::fused::FusedLoop;
+use crate::cpu::kernels::fused::{FusedLoop, ScalarLoop};
+use crate::cpu::kernels::loops::InnerLoop;
+use crate::cpu::kernels::product_loop::ProductLoop;
 use crate::cpu::kernels::window_lanes::{self, LanesWindow};
 use crate::cpu::kernels::{self, layout};
 use crate::cpu::lower::copy_strides;
@@ -13,7 +15,7 @@ use crate::cpu::lower::place::{Layout, Place, Storage};
 use crate::graph::{Origin, ValueId};
 use crate::ops::Op;
 use crate::profile::Described;
-use crate::tensor::{Spec, Value};
+use crate::tensor::{Spec, Value, copied};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -34,6 +36,14 @@ pub(crate) enum Work {
     /// The kernel that runs the op eagerly.
     Kernel(Op),
     Loop(Box<FusedLoop>),
+    /// A loop with the product that it reads: the first two inputs.
+    Product(Box<ProductLoop>),
+    /// A loop over one element.
+    Scalars(Box<ScalarLoop>),
+    /// A row times a matrix, of so many rows.
+    RowProduct(usize, InnerLoop),
+    /// As many bytes in another place.
+    Move(usize),
     /// The same elements in another place or layout.
     Copy,
     /// With a floor: the input is `max(x · scale + shift, floor)`, computed as it is loaded.
@@ -109,6 +119,7 @@ impl Memory<'_> {
             Storage::Constant(number) => self.constants[number].cast_mut(),
             Storage::Output(number) => self.outputs[number],
             Storage::Temporary(number) => self.arena.wrapping_add(self.temporaries[number]),
+            Storage::Passing => unreachable!("what is passed within a step is no operand of it"),
         };
         base.wrapping_offset(place.offset * place.dtype.size() as isize)
     }
@@ -118,7 +129,7 @@ impl Memory<'_> {
     unsafe fn view(&self, place: &Place) -> View<'_> {
         let Layout::Strided(strides) = &place.layout else { unreachable!("kernels read strided places") };
         // SAFETY: passed on to the caller.
-        unsafe { View::new(self.address(place), place.dtype, place.dims.clone(), strides.clone()) }
+        unsafe { View::new(self.address(place), place.dtype, copied(&place.dims), copied(strides)) }
     }
 
     /// A copy of the elements at a place.
@@ -184,6 +195,10 @@ impl Work {
             Work::Kernel(op) => op.name().to_string(),
             Work::LanesWindow(op, _, floor) => format!("{} in lanes{}", op.name(), computed(floor)),
             Work::Loop(fused) => format!("loop: {}", fused.ops().join(" ")),
+            Work::Product(product) => format!("matmul and loop: {}", product.ops().join(" ")),
+            Work::Scalars(scalars) => format!("scalars: {}", scalars.ops().join(" ")),
+            Work::RowProduct(..) => "matmul of a row".to_string(),
+            Work::Move(_) => "move".to_string(),
             Work::Copy => "copy".to_string(),
             Work::LanesConvolution(sizes, floor) => format!("conv {sizes} in lanes{}", computed(floor)),
             Work::LanesInputGradient(sizes) => format!("conv {sizes} input gradient in lanes"),
@@ -211,9 +226,12 @@ impl Work {
             | Work::LanesKernelGradient(sizes, _)
             | Work::LanesMaskedGradient(sizes, _) => sizes.flops(),
             Work::Loop(fused) => fused.points() as u64 * fused.ops().len() as u64,
+            Work::Product(product) => product.flops(),
+            Work::Scalars(scalars) => scalars.ops().len() as u64,
+            Work::RowProduct(rows, _) => 2 * (*rows * outputs[0].dims.iter().product::<usize>()) as u64,
             Work::ChannelsConvolution(sizes, _) => sizes.flops(),
             Work::Turns(program) => program.flops(),
-            Work::Choice(_) | Work::LanesWindow(..) | Work::PackKernel(_) | Work::Copy => 0,
+            Work::Choice(_) | Work::LanesWindow(..) | Work::PackKernel(_) | Work::Copy | Work::Move(_) => 0,
         }
     }
 }
@@ -226,6 +244,19 @@ impl Step {
         let on_load =
             floor.map(|floor| OnLoad { scale: numbers(count - 2), shift: numbers(count - 1), floor });
         Planes { on_load, ..memory.planes(&self.inputs[0]) }
+    }
+
+    /// Where inputs and outputs are; pushed one by one, which costs less than collecting so few.
+    #[inline(always)]
+    fn pointers(&self, memory: &Memory) -> (SmallVec<[*const u8; 8]>, SmallVec<[*mut u8; 4]>) {
+        let (mut inputs, mut outputs) = (SmallVec::new(), SmallVec::new());
+        for place in &self.inputs {
+            inputs.push(memory.address(place).cast_const());
+        }
+        for place in &self.outputs {
+            outputs.push(memory.address(place));
+        }
+        (inputs, outputs)
     }
 
     pub(crate) fn flops(&self) -> u64 {
@@ -255,21 +286,37 @@ impl Step {
         unsafe {
             match &self.work {
                 Work::Kernel(op) => {
-                    let views: SmallVec<[View; 4]> =
-                        self.inputs.iter().map(|place| memory.view(place)).collect();
-                    let mut targets: SmallVec<[ViewMut; 2]> = self
-                        .outputs
-                        .iter()
-                        .map(|place| ViewMut::new(memory.address(place), place.dtype, place.dims.clone()))
-                        .collect();
+                    // Pushed one by one, which costs less than collecting so few.
+                    let (mut views, mut targets) =
+                        (SmallVec::<[View; 4]>::new(), SmallVec::<[ViewMut; 2]>::new());
+                    for place in &self.inputs {
+                        views.push(memory.view(place));
+                    }
+                    for place in &self.outputs {
+                        targets.push(ViewMut::new(memory.address(place), place.dtype, copied(&place.dims)));
+                    }
                     kernels::run(op, &views, &mut targets);
                 }
+                Work::Product(product) => {
+                    let (inputs, outputs) = self.pointers(memory);
+                    product.run([inputs[0], inputs[1]], &inputs[2..], &outputs);
+                }
                 Work::Loop(fused) => {
-                    let inputs: SmallVec<[*const u8; 8]> =
-                        self.inputs.iter().map(|place| memory.address(place).cast_const()).collect();
-                    let outputs: SmallVec<[*mut u8; 4]> =
-                        self.outputs.iter().map(|place| memory.address(place)).collect();
+                    let (inputs, outputs) = self.pointers(memory);
                     fused.run(&inputs, &outputs);
+                }
+                Work::Scalars(scalars) => {
+                    let inputs = self.inputs.iter().map(|place| memory.address(place).cast_const());
+                    scalars.run(inputs, self.outputs.iter().map(|place| memory.address(place)));
+                }
+                Work::RowProduct(rows, kernel) => {
+                    let columns = output(0).dims.iter().product();
+                    let [row, matrix] = [0, 1].map(|number| memory.address(input(number)).cast_const());
+                    kernel(columns, memory.address(output(0)), row, matrix, std::ptr::from_ref(rows).cast());
+                }
+                Work::Move(bytes) => {
+                    let source = memory.address(input(0)).cast_const();
+                    std::ptr::copy_nonoverlapping(source, memory.address(output(0)), *bytes);
                 }
                 Work::Copy => {
                     let (dims, source_strides, target_strides) = copy_strides(input(0), output(0));

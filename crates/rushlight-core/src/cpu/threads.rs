@@ -7,7 +7,7 @@ use crate::profile;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -121,7 +121,8 @@ struct Pool {
     epoch: Padded<AtomicUsize>,
     /// Written only by the thread that holds `claimed`, while the epoch is even and no worker is active.
     job: UnsafeCell<Job>,
-    next: Padded<AtomicUsize>,
+    /// How many tasks have been taken: those of the caller in the lower half, those of the workers in the upper one.
+    taken: Padded<AtomicU64>,
     /// Workers that are reading `job` or running its tasks.
     active: Padded<AtomicUsize>,
     /// Workers that were started, or could not be.
@@ -150,7 +151,7 @@ impl Pool {
             claimed: Padded(AtomicBool::new(false)),
             epoch: Padded(AtomicUsize::new(0)),
             job: UnsafeCell::new(Job { body: std::ptr::null(), call: |_, _| (), tasks: 0, helpers: 0 }),
-            next: Padded(AtomicUsize::new(0)),
+            taken: Padded(AtomicU64::new(0)),
             active: Padded(AtomicUsize::new(0)),
             requested: AtomicUsize::new(0),
             sleepers: AtomicUsize::new(0),
@@ -189,12 +190,12 @@ impl Pool {
         // SAFETY: the epoch is even and the last job waited for its workers: nobody reads the job now. A worker
         // that is just becoming active reads the epoch first, and the job only if it is odd.
         unsafe { *self.job.get() = job };
-        self.next.0.store(0, Relaxed);
+        self.taken.0.store(0, Relaxed);
         self.epoch.0.fetch_add(1, SeqCst);
         if self.sleepers.load(SeqCst) > 0 || self.requested.load(Relaxed) < job.helpers {
             self.wake(job);
         }
-        self.work(job);
+        self.work(job, true);
         // From here on no worker can begin; those that have begun are counted in `active`.
         self.epoch.0.fetch_add(1, SeqCst);
         self.wait_for_workers();
@@ -230,20 +231,23 @@ impl Pool {
         }
     }
 
-    /// Takes tasks until none is left. Panics are kept for the caller.
-    fn work(&self, job: Job) {
+    /// Takes tasks until none is left, the caller from the front, workers from the back: where jobs with the same data
+    /// follow each other, each core finds in its cache what it worked on before. Panics are kept for the caller.
+    fn work(&self, job: Job, is_caller: bool) {
         let result = catch_unwind(AssertUnwindSafe(|| {
             loop {
-                let task = self.next.0.fetch_add(1, Relaxed);
-                if task >= job.tasks {
+                let taken = self.taken.0.fetch_add(if is_caller { 1 } else { 1 << 32 }, Relaxed);
+                let (front, back) = (taken as u32 as usize, (taken >> 32) as usize);
+                if front + back >= job.tasks {
                     break;
                 }
+                let task = if is_caller { front } else { job.tasks - 1 - back };
                 // SAFETY: the job is open or this thread is counted in `active`, so its caller still waits.
                 unsafe { (job.call)(job.body, task) };
             }
         }));
         if let Err(payload) = result {
-            self.next.0.store(job.tasks, Relaxed);
+            self.taken.0.fetch_add(job.tasks as u64, Relaxed);
             let payload = Box::into_raw(Box::new(payload));
             if self.panic.compare_exchange(std::ptr::null_mut(), payload, Release, Relaxed).is_err() {
                 // SAFETY: just made above, and not stored.
@@ -281,7 +285,7 @@ impl Pool {
                 // SAFETY: the job was open after this thread was counted, so its caller waits for this thread.
                 let job = unsafe { *self.job.get() };
                 if number < job.helpers {
-                    self.work(job);
+                    self.work(job, false);
                 }
             }
             if self.active.0.fetch_sub(1, SeqCst) == 1 && self.caller_sleeps.load(SeqCst) {

@@ -161,7 +161,7 @@ impl Constant {
     }
 
     /// The bits of a scalar.
-    fn scalar(&self) -> Option<u64> {
+    pub(crate) fn scalar(&self) -> Option<u64> {
         let value = &self.0;
         if value.spec.rank() > 0 {
             return None;

@@ -6,9 +6,10 @@
 
 use crate::cpu::buffer::{Buffer, View, ViewMut};
 use crate::cpu::kernels::layout;
-use crate::ops::Op;
+use crate::ops::feed::{self, Feed};
+use crate::ops::{Op, Specs};
 use crate::tensor::{DType, Error, ErrorKind, Fault, Result, Spec, Tensor, Value, copied};
-use crate::trace::apply::apply;
+use crate::trace::apply::{Outputs, apply_all};
 use crate::trace::model::record_composite;
 use crate::trace::{Composite, is_recording, recorder, scope};
 use smallvec::SmallVec;
@@ -36,6 +37,8 @@ pub(crate) enum Action {
     /// Fails with a message unless all elements are true.
     Assert(Arc<str>),
     Callback(Arc<Callback>),
+    /// Takes the next tensors of a feed.
+    Fetch(Arc<dyn Feed>),
 }
 
 type Callback = dyn Fn(&[Tensor]) -> Result<()> + Send + Sync;
@@ -59,7 +62,7 @@ impl fmt::Debug for Effect {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {
             Action::Print(text) | Action::Assert(text) => write!(formatter, "{}[{text:?}]", self.name()),
-            Action::Callback(_) => formatter.write_str(self.name()),
+            Action::Callback(_) | Action::Fetch(_) => formatter.write_str(self.name()),
         }
     }
 }
@@ -129,31 +132,51 @@ impl Effect {
             Action::Print(_) => "print",
             Action::Assert(_) => "assert_that",
             Action::Callback(_) => "callback",
+            Action::Fetch(_) => "fetch",
         }
     }
 
-    pub(crate) fn infer(&self, inputs: &[&Spec]) -> Result<Spec, Fault> {
+    pub(crate) fn output_count(&self) -> usize {
+        match &self.action {
+            Action::Fetch(feed) => 2 + feed.specs().len(),
+            _ => 1,
+        }
+    }
+
+    pub(crate) fn infer(&self, inputs: &[&Spec]) -> Result<Specs, Fault> {
         if *inputs[0] != count_spec() {
             return Err(Fault::dtype("the number of earlier effects (first) must be an i64 scalar"));
         }
         match (&self.action, inputs.len()) {
             (Action::Callback(_), _) => {}
+            (Action::Fetch(feed), 1) => {
+                return Ok(std::iter::once(count_spec()).chain(feed::specs(&**feed)).collect());
+            }
+            (Action::Fetch(_), _) => return Err(Fault::value("there must be no tensor")),
             (Action::Print(_), 2) => {}
             (Action::Assert(_), 2) if inputs[1].dtype == DType::Bool => {}
             (Action::Assert(_), 2) => return Err(Fault::dtype("the condition must be bool")),
             _ => return Err(Fault::value("there must be one tensor")),
         }
-        Ok(count_spec())
+        Ok(SmallVec::from_elem(count_spec(), 1))
     }
 
     /// Takes effect, unless an earlier effect of the call failed, and counts itself.
-    pub(crate) fn run(&self, inputs: &[View], output: &mut ViewMut) {
-        output.slice::<i64>()[0] = inputs[0].at::<i64>(&[]).wrapping_add(1);
-        if has_failed() || SILENCED.get() {
-            return;
-        }
-        let tensors: SmallVec<[Tensor; 2]> = inputs[1..].iter().map(tensor_of).collect();
-        if let Err(error) = self.act(&tensors) {
+    pub(crate) fn run(&self, inputs: &[View], outputs: &mut [ViewMut]) {
+        outputs[0].slice::<i64>()[0] = inputs[0].at::<i64>(&[]).wrapping_add(1);
+        let is_silenced = SILENCED.get();
+        let done = match &self.action {
+            _ if has_failed() => {
+                outputs[1..].iter_mut().for_each(ViewMut::zero);
+                return;
+            }
+            Action::Fetch(feed) => feed::run(&**feed, self, is_silenced, &mut outputs[1..]),
+            _ if is_silenced => return,
+            _ => self.act(&inputs[1..].iter().map(tensor_of).collect::<SmallVec<[Tensor; 2]>>()),
+        };
+        if let Err(error) = done
+            && !is_silenced
+        {
             FAILURE.set(Some(error));
         }
     }
@@ -180,6 +203,7 @@ impl Effect {
                 let _restore = Restore(&IN_CALLBACK, IN_CALLBACK.replace(true));
                 callback(tensors)
             }
+            Action::Fetch(_) => unreachable!("what a feed gives goes to the results"),
         }
     }
 }
@@ -209,29 +233,33 @@ pub fn print_to(printer: Option<Arc<Printer>>) {
     *PRINTER.lock().unwrap_or_else(PoisonError::into_inner) = printer;
 }
 
-/// Lets an action take effect on tensors: now, or each time the function that is being recorded is called.
+/// Lets an action take effect on tensors: now, or each time the function that is being recorded is called. Gives what
+/// the action gives.
 #[track_caller]
-fn perform(action: Action, tensors: &[&Tensor]) -> Result<()> {
+pub(super) fn perform(action: Action, tensors: &[&Tensor]) -> Result<Outputs> {
     for tensor in tensors {
         tensor.check()?;
     }
     let effect = Effect::here(action);
     if is_recording() {
         let count = recorder::effects()?;
-        return count.assign(&apply_behind(&count.read(), &effect, tensors));
+        let mut results = apply_behind(&count.read(), &effect, tensors);
+        count.assign(&results.remove(0))?;
+        return Ok(results);
     }
     for tensor in tensors {
         tensor.value(effect.name())?;
     }
-    apply_behind(&Tensor::scalar(0i64), &effect, tensors).check()?;
-    take_failure().map_or(Ok(()), Err)
+    let mut results = apply_behind(&Tensor::scalar(0i64), &effect, tensors);
+    results.remove(0).check()?;
+    take_failure().map_or(Ok(results), Err)
 }
 
-/// The number of effects after this one, which comes behind `count` others.
+/// The number of effects after this one, which comes behind `count` others, and what it gives besides.
 #[track_caller]
-fn apply_behind(count: &Tensor, effect: &Arc<Effect>, tensors: &[&Tensor]) -> Tensor {
+fn apply_behind(count: &Tensor, effect: &Arc<Effect>, tensors: &[&Tensor]) -> Outputs {
     let inputs: SmallVec<[&Tensor; 4]> = [count].into_iter().chain(tensors.iter().copied()).collect();
-    apply(Op::Effect(effect.clone()), &inputs)
+    apply_all(Op::Effect(effect.clone()), &inputs)
 }
 
 /// Whether all that is known of a tensor is its shape, because a model is being made.
@@ -278,7 +306,7 @@ impl Tensor {
             return record_composite(step, &[self], vec![spec.clone()]).remove(0);
         }
         match perform(Action::Print(label.into()), &[self]) {
-            Ok(()) => self.clone(),
+            Ok(_) => self.clone(),
             Err(error) => Tensor::carry(error),
         }
     }
@@ -308,7 +336,7 @@ pub fn assert_that(condition: &Tensor, message: &str) -> Result<()> {
     if is_model(&[condition]) && !is_recording() {
         return outside_of_layers("assert_that");
     }
-    perform(Action::Assert(message.into()), &[condition])
+    perform(Action::Assert(message.into()), &[condition]).map(|_| ())
 }
 
 /// Calls Rust code with the values of tensors.
@@ -348,7 +376,7 @@ pub fn callback(
     if is_model(tensors) && !is_recording() {
         return outside_of_layers("callback");
     }
-    perform(Action::Callback(Arc::new(code)), tensors)
+    perform(Action::Callback(Arc::new(code)), tensors).map(|_| ())
 }
 
 /// A layer that is asked for the shape of its result runs again on values; a model's own ops have no result to keep.
@@ -382,6 +410,11 @@ pub(crate) mod saved {
                 let place = effect.location;
                 let (file, line) = (place.file(), place.line());
                 let rule = format!("the callback at {file}:{line} is Rust code, which a file cannot hold");
+                return Err(ser::Error::custom(rule));
+            }
+            Action::Fetch(_) => {
+                let (file, line) = (effect.location.file(), effect.location.line());
+                let rule = format!("the feed read at {file}:{line} is Rust code, which a file cannot hold");
                 return Err(ser::Error::custom(rule));
             }
         };

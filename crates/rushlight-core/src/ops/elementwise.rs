@@ -4,7 +4,7 @@ use crate::ops::gradient::{Context, InputGradients, none, one};
 use crate::ops::operand::Operand;
 use crate::ops::{Op, apply_as};
 use crate::tensor::{DType, Dims, Fault, Spec, Tensor, broadcast_dims};
-use crate::trace::apply::{apply, fail};
+use crate::trace::apply::{apply, apply_at_once, fail};
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
@@ -152,11 +152,14 @@ impl Unary {
             };
             return Err(Fault::dtype(format!("the input must be {wanted} (cast it first)")));
         }
-        let dtype = match self {
+        Ok(Spec { dims: x.dims.clone(), dtype: self.result_dtype(x.dtype) })
+    }
+
+    pub(crate) fn result_dtype(self, dtype: DType) -> DType {
+        match self {
             Unary::IsNan | Unary::IsInf | Unary::IsFinite => DType::Bool,
-            _ => x.dtype,
-        };
-        Ok(Spec { dims: x.dims.clone(), dtype })
+            _ => dtype,
+        }
     }
 
     pub(crate) fn is_differentiable(self) -> bool {
@@ -254,6 +257,9 @@ pub(crate) fn infer_select(condition: &Spec, a: &Spec, b: &Spec) -> Result<Spec,
 /// Broadcasts both sides to their common shape (a view, nothing is copied) and applies the op.
 #[track_caller]
 fn broadcast_apply(op: Op, a: &Tensor, b: &Tensor) -> Tensor {
+    if let Some(result) = apply_at_once(&op, &[a, b]) {
+        return result;
+    }
     if let (Some(x), Some(y)) = (a.known_spec(), b.known_spec())
         && x.dims == y.dims
     {
@@ -301,7 +307,11 @@ macro_rules! unary_ops {
                 /// Elementwise; the result has the shape of the input.
                 #[track_caller]
                 pub fn $method(&self) -> Tensor {
-                    apply(Op::Unary(Unary::$unary), &[self])
+                    let op = Op::Unary(Unary::$unary);
+                    match apply_at_once(&op, &[self]) {
+                        Some(result) => result,
+                        None => apply(op, &[self]),
+                    }
                 }
             )*
         }
@@ -424,13 +434,22 @@ binary_ops! {
     greater_equal => Op::Compare(Compare::GreaterEqual);
 }
 
+/// The op of a tensor and whatever stands on its right.
+#[track_caller]
+fn binary(op: Binary, a: &Tensor, b: &impl Operand) -> Tensor {
+    match b.as_tensor() {
+        Some(b) => broadcast_apply(Op::Binary(op), a, b),
+        None => broadcast_apply(Op::Binary(op), a, &b.operand(op.name(), a)),
+    }
+}
+
 macro_rules! operators {
     ($($trait:ident $method:ident $op:ident [$($number:ty),*];)*) => {$(
         impl<O: Operand> std::ops::$trait<O> for Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, other: O) -> Tensor {
-                broadcast_apply(Op::Binary(Binary::$op), &self, &other.operand(Binary::$op.name(), &self))
+                binary(Binary::$op, &self, &other)
             }
         }
 
@@ -438,7 +457,7 @@ macro_rules! operators {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, other: O) -> Tensor {
-                broadcast_apply(Op::Binary(Binary::$op), self, &other.operand(Binary::$op.name(), self))
+                binary(Binary::$op, self, &other)
             }
         }
 

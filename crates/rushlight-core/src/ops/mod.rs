@@ -9,6 +9,7 @@ pub mod convolution;
 pub mod effect;
 pub mod einsum;
 pub mod elementwise;
+pub mod feed;
 pub mod index;
 pub mod linear;
 pub mod loss;
@@ -181,6 +182,7 @@ impl Op {
             Op::Sort(_) => 2,
             Op::Loop(op) => op.output_count(),
             Op::Branch(op) => op.output_count(),
+            Op::Effect(effect) => effect.output_count(),
             _ => 1,
         }
     }
@@ -226,7 +228,7 @@ impl Op {
             Op::Random(random) => random.infer(inputs[0])?,
             Op::Loop(op) => return op.infer(inputs),
             Op::Branch(op) => return op.infer(inputs),
-            Op::Effect(effect) => effect.infer(inputs)?,
+            Op::Effect(effect) => return effect.infer(inputs),
         };
         // So that nothing that multiplies sizes later on has to think of it.
         if one.dims.iter().fold(1, |count, &dim| multiply(count, close(dim, 1).max(1))) > MOST_ELEMENTS {

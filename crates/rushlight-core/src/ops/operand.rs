@@ -10,17 +10,30 @@ pub trait Operand {
     /// The operand as a tensor; a number becomes a scalar of `like`'s dtype, or an error of `op` if that dtype
     /// cannot hold it.
     fn operand(&self, op: &str, like: &Tensor) -> Tensor;
+
+    /// The operand itself, if it is a tensor.
+    fn as_tensor(&self) -> Option<&Tensor> {
+        None
+    }
 }
 
 impl Operand for Tensor {
     fn operand(&self, _op: &str, _like: &Tensor) -> Tensor {
         self.clone()
     }
+
+    fn as_tensor(&self) -> Option<&Tensor> {
+        Some(self)
+    }
 }
 
 impl Operand for &Tensor {
     fn operand(&self, _op: &str, _like: &Tensor) -> Tensor {
         (*self).clone()
+    }
+
+    fn as_tensor(&self) -> Option<&Tensor> {
+        Some(self)
     }
 }
 

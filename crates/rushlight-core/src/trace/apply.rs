@@ -3,12 +3,13 @@
 use crate::cpu;
 use crate::ops::Op;
 use crate::ops::effect::take_failure;
-use crate::tensor::{Error, ErrorKind, Fault, Inner, Spec, Tensor, Value, is_open};
+use crate::tensor::{Error, ErrorKind, Fault, Inner, Spec, Tensor, Value, copied, is_open};
 use crate::trace::node::{Call, Node};
 use crate::trace::{recorder, scope, tape};
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// The results of an op; nearly always one.
 pub(crate) type Outputs = SmallVec<[Tensor; 1]>;
@@ -19,6 +20,29 @@ pub(crate) fn apply(op: Op, inputs: &[&Tensor]) -> Tensor {
     let mut outputs = apply_all(op, inputs);
     debug_assert_eq!(outputs.len(), 1);
     outputs.pop().expect("every op has a result")
+}
+
+/// The same for an elementwise op on one or two values, which may differ in shape if one is a single number: what is
+/// common takes a shorter way. Nothing if this is not it.
+#[inline]
+pub(crate) fn apply_at_once(op: &Op, inputs: &[&Tensor]) -> Option<Tensor> {
+    let (Inner::Value(first), Inner::Value(last)) = (&*inputs.first()?.0, &*inputs.last()?.0) else {
+        return None;
+    };
+    if tape::is_active() {
+        return None;
+    }
+    let values = [first, last];
+    let (buffer, dtype, wide) = cpu::at_once(op, &values[..inputs.len()])?;
+    APPLIED.set(APPLIED.get() + 1);
+    // Made where it stays, since moving a value costs as much as adding a few numbers.
+    let Value { spec: Spec { dims, .. }, strides, .. } = values[wide];
+    Some(Tensor(Arc::new(Inner::Value(Value {
+        buffer: Arc::new(buffer),
+        offset: 0,
+        spec: Spec { dims: copied(dims), dtype },
+        strides: copied(strides),
+    }))))
 }
 
 thread_local! {

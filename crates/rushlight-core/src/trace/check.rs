@@ -3,6 +3,7 @@
 use crate::cpu::Program;
 use crate::graph::{Graph, Kind, Node, ValueId, evaluate_all};
 use crate::ops::effect::silenced;
+use crate::ops::feed::taken_once;
 use crate::passes;
 use crate::tensor::{DType, Element, Error, ErrorKind, Inner, Result, Tensor, Value};
 use crate::trace::Variable;
@@ -71,6 +72,10 @@ impl Checked {
 
     /// Calls the function both ways and gives the results of the compiled one, or an error that says what differs.
     pub(crate) fn run(&self, graph: &Graph, variables: &[Variable], inputs: &[&Value]) -> Result<Vec<Value>> {
+        taken_once(|| self.run_both(graph, variables, inputs))
+    }
+
+    fn run_both(&self, graph: &Graph, variables: &[Variable], inputs: &[&Value]) -> Result<Vec<Value>> {
         let before: Vec<Value> = variables.iter().map(|variable| value_of(&variable.lock())).collect();
         let owned: Vec<Value> = inputs.iter().map(|&input| input.clone()).collect();
         let eager = Eager { graph, values: silenced(|| evaluate_all(graph, &owned, &before)) };

@@ -12,6 +12,7 @@ mod index;
 pub(crate) mod layout;
 pub(crate) mod loops;
 pub(crate) mod math;
+pub(crate) mod product_loop;
 mod random;
 mod reduce;
 #[cfg(test)]
@@ -62,6 +63,6 @@ pub(crate) fn run(op: &Op, inputs: &[View], outputs: &mut [ViewMut]) {
         Op::WindowMaxGradient(op) => window::run_max_gradient(op, inputs, outputs),
         Op::WindowMaxSelect(op) => window::run_max_select(op, inputs, outputs),
         Op::Loop(_) | Op::Branch(_) => unreachable!("loops and branches are no kernels: they run kernels"),
-        Op::Effect(effect) => effect.run(inputs, &mut outputs[0]),
+        Op::Effect(effect) => effect.run(inputs, outputs),
     }
 }

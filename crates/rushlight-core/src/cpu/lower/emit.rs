@@ -2,19 +2,19 @@
 
 mod control;
 mod convolution;
+mod fused;
 
-use crate::cpu::kernels::fused::FusedLoop;
 use crate::cpu::kernels::view::strides_of;
 use crate::cpu::lower::arena::{Lifetime, lay_out};
 use crate::cpu::lower::attach::Attached;
 use crate::cpu::lower::body::users;
 use crate::cpu::lower::channels::{self, Channels};
-use crate::cpu::lower::fused::{make_loop, may_overwrite};
 use crate::cpu::lower::kept::{Kept, move_to_front};
-use crate::cpu::lower::layout::{Layouts, fused_runs_in_lanes, lanes_convolution, lanes_window};
+use crate::cpu::lower::layout::{Layouts, lanes_convolution, lanes_window};
 use crate::cpu::lower::place::{Layout, Place, Storage, lanes_space};
+use crate::cpu::lower::products::Products;
 use crate::cpu::steps::{Step, Work};
-use crate::graph::{Fused, Graph, Inputs, Kind, Node, ValueId};
+use crate::graph::{Graph, Inputs, Kind, Node, ValueId};
 use crate::ops::Op;
 use crate::tensor::{Dims, Spec, Strides, Value};
 use smallvec::SmallVec;
@@ -81,6 +81,7 @@ struct Emitter<'a> {
     layouts: Layouts,
     channels: Channels,
     attached: Attached,
+    products: Products,
     steps: Vec<Step>,
     places: HashMap<ValueId, Place>,
     /// Strided copies of values in lanes, and copies in lanes of strided ones.
@@ -120,6 +121,8 @@ impl<'a> Emitter<'a> {
         channels.extend_lives(&mut last_use);
         let attached = Attached::find(graph, &layouts, &users);
         attached.extend_lives(graph, &mut last_use);
+        let products = Products::find(graph, &users);
+        products.extend_lives(graph, &mut last_use);
         let part_of = parts_of_concatenations(graph, &layouts, &channels);
         let mut result_of = HashMap::new();
         for (number, &id) in graph.outputs.iter().enumerate() {
@@ -134,6 +137,7 @@ impl<'a> Emitter<'a> {
             layouts,
             channels,
             attached,
+            products,
             part_of,
             result_of,
             assigned_to,
@@ -161,7 +165,7 @@ impl<'a> Emitter<'a> {
 
     fn node(&mut self, index: usize) {
         self.current = index;
-        if self.attached.is_done_elsewhere(index) {
+        if self.attached.is_done_elsewhere(index) || self.products.is_taken(index) {
             return;
         }
         let node = &self.graph.nodes[index];
@@ -238,11 +242,12 @@ impl<'a> Emitter<'a> {
     }
 
     fn op(&mut self, index: usize, node: &Node, op: &Op) {
-        let inputs = node.inputs.iter().map(|&id| self.strided(id)).collect();
+        let inputs: SmallVec<[Place; 4]> = node.inputs.iter().map(|&id| self.strided(id)).collect();
         let outputs = (0..node.outputs.len() as u32)
             .map(|output| self.allocate(ValueId { node: index as u32, output }, false))
             .collect();
-        self.push(Work::Kernel(op.clone()), inputs, outputs, index);
+        let work = fused::row_product(op, &inputs).unwrap_or_else(|| Work::Kernel(op.clone()));
+        self.push(work, inputs, outputs, index);
     }
 
     /// The images in strides with their channels next to each other; copied if they lie otherwise.
@@ -287,94 +292,6 @@ impl<'a> Emitter<'a> {
         let place = self.allocate(id, self.layouts.is_lanes(id));
         self.settle(id, place.clone());
         place
-    }
-
-    fn fused(&mut self, index: usize, node: &Node, fused: &Fused) {
-        let graph = self.graph;
-        let space = fused.space(|input| &graph.spec(node.inputs[input]).dims).clone();
-        let lanes = fused_runs_in_lanes(graph, &self.layouts, index);
-        let inputs: Vec<Place> = node
-            .inputs
-            .iter()
-            .map(|&id| match lanes && graph.spec(id).dims == space {
-                true => self.in_lanes(id),
-                // Kept in lanes but read here through a broadcast, or by a loop that runs in strides.
-                false => self.strided(id),
-            })
-            .collect();
-        let mut in_place: SmallVec<[bool; 2]> = SmallVec::new();
-        let mut results: Vec<Place> = Vec::new();
-        for (result, spec) in node.outputs.iter().enumerate() {
-            let id = ValueId { node: index as u32, output: result as u32 };
-            let element =
-                spec.dims == space && !matches!(fused.body[fused.results[result]].op, Op::Reduce(_));
-            let taken =
-                if element { self.take_over(index, node, fused, result, &inputs, &results) } else { None };
-            in_place.push(taken.is_some());
-            let place = match taken {
-                Some(place) => {
-                    self.settle(id, place.clone());
-                    place
-                }
-                None => self.allocate(id, lanes && element),
-            };
-            results.push(place);
-        }
-        let made = make_loop(fused, &space, lanes, &inputs, &results, &in_place);
-        let work = Work::Loop(Box::new(FusedLoop::new(&made.description)));
-        self.push(work, made.inputs.into(), made.outputs.into(), index);
-    }
-
-    /// The memory of an input that nobody reads after this node and that a result may overwrite.
-    fn take_over(
-        &self,
-        index: usize,
-        node: &Node,
-        fused: &Fused,
-        result: usize,
-        inputs: &[Place],
-        earlier: &[Place],
-    ) -> Option<Place> {
-        let id = ValueId { node: index as u32, output: result as u32 };
-        let spec = &node.outputs[result];
-        let wanted_variable = self.assigned_to.get(&id).copied();
-        if self.part_of.contains_key(&id) || (wanted_variable.is_none() && self.result_of.contains_key(&id)) {
-            return None;
-        }
-        // A variable's new value goes straight to the variable once its old value is read for the last time.
-        if let Some(variable) = wanted_variable {
-            let home = Place::contiguous(Storage::Variable(variable), spec.dtype, &spec.dims);
-            let free = self.dead_after(index, &home);
-            let unread = self.inputs_in(&home, inputs).all(|input| {
-                inputs[input].layout == home.layout
-                    && inputs[input].offset == home.offset
-                    && inputs[input].dims == home.dims
-                    && may_overwrite(fused, input)
-            });
-            let unique =
-                !self.layouts.is_lanes(id) && !earlier.iter().any(|place| place.storage == home.storage);
-            return (free && unread && unique).then_some(home);
-        }
-        (0..inputs.len()).find_map(|input| {
-            let place = &inputs[input];
-            let fits = matches!(place.storage, Storage::Temporary(_))
-                && place.dims == spec.dims
-                && place.dtype == spec.dtype
-                && place.is_lanes() == self.layouts.is_lanes(id)
-                && (place.is_lanes() || place.is_contiguous())
-                && !earlier.iter().any(|place| place.storage == inputs[input].storage)
-                && may_overwrite(fused, input);
-            // No other input may look at the same memory in another way.
-            let alone = fits
-                && self
-                    .inputs_in(place, inputs)
-                    .all(|other| other == input || (overlap(&inputs[other], place) == Some(false)));
-            (alone && self.dead_after(index, place)).then(|| place.clone())
-        })
-    }
-
-    fn inputs_in<'b>(&self, place: &'b Place, inputs: &'b [Place]) -> impl Iterator<Item = usize> + 'b {
-        (0..inputs.len()).filter(|&input| inputs[input].storage == place.storage)
     }
 
     /// Whether nothing that lies at a place is read after a node.
@@ -460,6 +377,12 @@ impl<'a> Emitter<'a> {
 
     fn push(&mut self, work: Work, inputs: SmallVec<[Place; 4]>, outputs: SmallVec<[Place; 2]>, node: usize) {
         let origin = self.graph.nodes[node].origin.clone();
+        let work = match work {
+            Work::Copy if inputs[0].is_contiguous() && outputs[0].is_contiguous() => {
+                Work::Move(inputs[0].dims.iter().product::<usize>() * inputs[0].dtype.size())
+            }
+            work => work,
+        };
         self.steps.push(Step { work, inputs, outputs, origin, reader: self.current, copied: None });
     }
 
@@ -485,24 +408,36 @@ impl<'a> Emitter<'a> {
                 self.copy(id, from, to);
             }
         }
-        let mut pending = Vec::new();
+        let mut pending: Vec<(ValueId, Place, Place)> = Vec::new();
         for &(variable, id) in &self.graph.assignments {
-            let spec = self.graph.spec(id).clone();
+            let spec = self.graph.spec(id);
             let to = Place::contiguous(Storage::Variable(variable), spec.dtype, &spec.dims);
-            let mut from = self.places[&id].clone();
-            if from.storage == to.storage && from.layout == to.layout && from.offset == 0 {
-                continue;
+            let from = self.places[&id].clone();
+            if from.storage != to.storage || from.layout != to.layout || from.offset != 0 {
+                pending.push((id, from, to));
             }
-            // Another variable's old value must be saved before that variable is overwritten.
-            if matches!(from.storage, Storage::Variable(_)) {
-                let copy = self.temporary(&spec, false);
-                self.copy(id, from, copy.clone());
-                from = copy;
-            }
-            pending.push((id, from, to));
         }
-        for (id, from, to) in pending {
-            self.copy(id, from, to);
+        while !pending.is_empty() {
+            // First what overwrites nothing that another one still reads.
+            let is_free = |(_, _, to): &(ValueId, Place, Place)| {
+                pending.iter().all(|(_, from, _)| from.storage != to.storage)
+            };
+            match pending.iter().position(is_free) {
+                Some(next) => {
+                    let (id, from, to) = pending.swap_remove(next);
+                    self.copy(id, from, to);
+                }
+                // Variables that change places: one old value is saved.
+                None => {
+                    let (id, from, _) = &mut pending[0];
+                    let (id, spec) = (*id, Spec { dims: from.dims.clone(), dtype: from.dtype });
+                    let saved =
+                        Place::contiguous(Storage::Temporary(self.temporaries.len()), spec.dtype, &spec.dims);
+                    let old = std::mem::replace(from, saved.clone());
+                    self.temporaries.push(spec.bytes());
+                    self.copy(id, old, saved);
+                }
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn move_to_front(steps: &mut Vec<Step>, assigned: &HashSet<usize>) ->
             Storage::Variable(number) => !assigned.contains(&number),
             Storage::Constant(_) => true,
             Storage::Temporary(number) => results.contains(&number),
-            Storage::Input(_) | Storage::Output(_) => false,
+            Storage::Input(_) | Storage::Output(_) | Storage::Passing => false,
         });
         // Of what several steps write, parts may come from elsewhere.
         let temporaries: Option<Vec<usize>> = step
@@ -42,7 +42,7 @@ pub(super) fn move_to_front(steps: &mut Vec<Step>, assigned: &HashSet<usize>) ->
                 _ => None,
             })
             .collect();
-        let pure = matches!(step.work, Work::Loop(_) | Work::Copy | Work::PackKernel(_));
+        let pure = matches!(step.work, Work::Loop(_) | Work::Copy | Work::Move(_) | Work::PackKernel(_));
         let kept = temporaries.filter(|_| lasting && pure);
         keeps.push(kept.is_some());
         for number in kept.into_iter().flatten() {

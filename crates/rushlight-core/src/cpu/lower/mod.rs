@@ -17,5 +17,6 @@ mod fused;
 mod kept;
 mod layout;
 pub(crate) mod place;
+mod products;
 
 pub(crate) use emit::{Lowered, Source, copy_strides, lower};

@@ -19,6 +19,8 @@ pub(crate) enum Storage {
     Output(usize),
     /// Temporary memory, reused from call to call.
     Temporary(usize),
+    /// None: the step that reads it makes it.
+    Passing,
 }
 
 /// Where a value's elements are.
@@ -50,6 +52,7 @@ impl fmt::Display for Place {
             Storage::Constant(number) => ("constant", number),
             Storage::Output(number) => ("result", number),
             Storage::Temporary(number) => ("t", number),
+            Storage::Passing => ("passing", 0),
         };
         let lanes = if self.is_lanes() { " in lanes" } else { "" };
         write!(formatter, "{kind}{number}+{} {}{}{lanes}", self.offset, self.dtype, display_dims(&self.dims))

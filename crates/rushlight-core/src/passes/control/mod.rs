@@ -3,6 +3,7 @@
 mod hoist;
 mod merge;
 mod prune;
+mod rows;
 mod unroll;
 
 use crate::graph::{Constant, Graph, Kind, Node, Rewriter, ValueId};
@@ -24,7 +25,7 @@ pub(super) fn run(graph: &Graph) -> Graph {
     for _ in 0..MOST_ROUNDS {
         let before = (graph.len(), graph.nodes.iter().map(size_of).sum::<usize>());
         graph = passes::tidy(&prune::run(&graph));
-        graph = passes::tidy(&hoist::run(&graph));
+        graph = passes::tidy(&rows::run(&hoist::run(&graph)));
         graph = passes::tidy(&unroll::run(&graph));
         if before == (graph.len(), graph.nodes.iter().map(size_of).sum::<usize>()) {
             break;

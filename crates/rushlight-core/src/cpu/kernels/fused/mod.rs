@@ -14,6 +14,7 @@ mod plan;
 mod program;
 mod reduction;
 mod run;
+mod scalars;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::tensor::{DType, Dims, Strides};
 use smallvec::SmallVec;
 
 pub(crate) use plan::FusedLoop;
+pub(crate) use scalars::ScalarLoop;
 
 /// What a loop does, before it is planned.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use super::LoopDescription;
 use super::block::{Access, Blocks, Outer};
-use super::program::{Facts, Program};
+use super::program::{Facts, Program, Step};
 use super::reduction::Plan;
 use crate::cpu::kernels::axes::collapse;
 use crate::ops::Op;
@@ -17,6 +17,10 @@ const TASK: usize = 32 * 1024;
 /// The most tasks, and the most parts that a reduction of the same outputs is split into.
 const TASKS: usize = 128;
 const PARTS: usize = 64;
+
+/// Registers and places that a task of one block keeps on the stack.
+pub(super) const FEW_BYTES: usize = 4096;
+pub(super) const FEW_PLACES: usize = 32;
 
 /// Inputs of at least this many bytes are fetched from memory ahead of their use.
 const LARGE: usize = 128 * 1024;
@@ -108,6 +112,8 @@ pub(crate) struct FusedLoop {
     /// Bytes of the accumulators of all parts.
     pub(super) accumulators: usize,
     pub(super) empty: bool,
+    /// One block of calls on few elements, see [`FusedLoop::run`].
+    pub(super) is_one_block: bool,
     /// What is computed, for listings and profiles.
     names: Vec<&'static str>,
 }
@@ -169,6 +175,11 @@ impl FusedLoop {
             outputs: &output_access,
             points: blocks.points(),
         });
+        let is_one_block = outer.count() == 1
+            && program.gathers.is_empty()
+            && program.memory <= FEW_BYTES
+            && operands.len() + program.fixed.len() <= FEW_PLACES
+            && program.steps.iter().all(|step| matches!(step, Step::Call(_)));
         let points: usize = dims.iter().product();
         let large = |&i: &usize| input_access[i] == Access::Dense && points * dtypes[i].size() >= LARGE;
         let large: Vec<usize> = (0..input_access.len()).filter(large).collect();
@@ -187,6 +198,7 @@ impl FusedLoop {
             operands,
             split,
             empty,
+            is_one_block,
             names: description.names(),
         }
     }

@@ -4,7 +4,7 @@ use super::block::Access;
 use super::plan::{Goal, Numbered};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::elementwise::kernel_of;
-use crate::cpu::kernels::loops::{InnerLoop, copy_kernel, multiply_add_kernel, splat_kernel};
+use crate::cpu::kernels::loops::{InnerLoop, Joined, copy_kernel, multiply_add_kernel, splat_kernel};
 use crate::ops::Op;
 use crate::ops::elementwise::Binary;
 use crate::tensor::DType;
@@ -65,7 +65,7 @@ pub(crate) struct Facts<'a> {
 
 enum Action<'a> {
     Apply(&'a Op),
-    MultiplyAdd { subtract: bool },
+    MultiplyAdd(Joined),
 }
 
 struct Node<'a> {
@@ -191,18 +191,21 @@ impl<'a> Planner<'a> {
         result: Register,
         uses: &[usize],
     ) -> Option<(Node<'a>, Register)> {
-        let (subtract, sides) = match op {
-            Op::Binary(Binary::Add) => (false, &[0, 1][..]),
-            Op::Binary(Binary::Sub) => (true, &[0][..]),
-            _ => return None,
+        if !matches!(op, Op::Binary(Binary::Add | Binary::Sub)) {
+            return None;
+        }
+        let side = (0..2).find(|&side| self.factors(operands[side], uses).is_some())?;
+        let joined = match (op, side) {
+            (Op::Binary(Binary::Add), _) => Joined::Sum,
+            (_, 0) => Joined::LessTerm,
+            _ => Joined::LessProduct,
         };
-        let side = sides.iter().copied().find(|&side| self.factors(operands[side], uses).is_some())?;
         let [mut x, mut y] = self.factors(operands[side], uses)?;
         if self.scalars[x] {
             (x, y) = (y, x);
         }
         let operands_of_both = SmallVec::from([x, y, operands[1 - side]]);
-        let node = Node { action: Action::MultiplyAdd { subtract }, operands: operands_of_both, result };
+        let node = Node { action: Action::MultiplyAdd(joined), operands: operands_of_both, result };
         Some((node, operands[side]))
     }
 
@@ -219,8 +222,8 @@ impl<'a> Planner<'a> {
         let scalar = |i: usize| node.operands.get(i).is_some_and(|&operand| self.scalars[operand]);
         let all = self.scalars[node.result];
         match node.action {
-            Action::MultiplyAdd { subtract } => {
-                multiply_add_kernel(Isa::current(), subtract, [scalar(1), scalar(2)])
+            Action::MultiplyAdd(joined) => {
+                multiply_add_kernel(Isa::current(), joined, [scalar(1), scalar(2)])
             }
             Action::Apply(op) => {
                 let dtypes: SmallVec<[DType; 3]> =

@@ -1,13 +1,15 @@
 //! Running a planned loop.
 
-use super::plan::{FusedLoop, LINE, Layout, Operand, Output};
+use super::plan::{FEW_BYTES, FEW_PLACES, FusedLoop, LINE, Layout, Operand, Output};
 use super::program::{Call, Step};
 use super::reduction::Plan;
 use crate::cpu::kernels::axes::walk;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::parallel_for;
+use crate::cpu::vector::prefetch;
 use crate::tensor::{Dims, Strides};
 use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The memory of one call, shared by its tasks.
@@ -34,6 +36,10 @@ impl FusedLoop {
             // SAFETY: passed on to the caller.
             return unsafe { self.reduce_nothing(outputs) };
         }
+        if self.is_one_block {
+            // SAFETY: passed on to the caller.
+            return unsafe { self.run_at_once(inputs, outputs) };
+        }
         with_scratch::<u8, _>(self.accumulators, |accumulators| {
             let memory = Memory { inputs, outputs, accumulators };
             self.each_reduction(accumulators, outputs, |plan, accumulators, _| {
@@ -49,6 +55,24 @@ impl FusedLoop {
                 unsafe { plan.finish(accumulators, self.split.parts, output) }
             });
         });
+    }
+
+    /// The only block, with nothing that is gathered, reduced or shared.
+    ///
+    /// # Safety
+    /// As for [`FusedLoop::run`].
+    unsafe fn run_at_once(&self, inputs: &[*const u8], outputs: &[*mut u8]) {
+        #[repr(align(64))]
+        struct Registers([MaybeUninit<u8>; FEW_BYTES]);
+        let mut registers = Registers([MaybeUninit::uninit(); FEW_BYTES]);
+        let mut table = [std::ptr::null_mut(); FEW_PLACES];
+        let operands = inputs.iter().map(|input| input.cast_mut()).chain(outputs.iter().copied());
+        let memory = registers.0.as_mut_ptr().cast::<u8>();
+        let places = operands.chain(self.program.fixed.iter().map(|&offset| memory.wrapping_add(offset)));
+        table.iter_mut().zip(places).for_each(|(place, pointer)| *place = pointer);
+        let mut worker = Worker { plan: self, table: &mut table, gathered: &mut [] };
+        // SAFETY: all places point to the block, and there are registers as planned.
+        unsafe { worker.block(true, true) }
     }
 
     fn each_reduction(
@@ -256,19 +280,6 @@ impl Worker<'_> {
         // SAFETY: passed on to the caller.
         unsafe { (call.kernel)(points, self.table[call.out as usize], a, b, c) }
     }
-}
-
-/// Asks for a cache line; where nothing lies, nothing happens.
-#[inline(always)]
-fn prefetch(pointer: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint to the machine that reads nothing.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(pointer.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = pointer;
 }
 
 /// Copies a strided block to a dense register.

@@ -9,7 +9,7 @@ mod tile;
 use crate::cpu::isa::Isa;
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::{parallel_for, thread_count};
-use crate::cpu::vector::Real;
+use crate::cpu::vector::{Real, prefetch};
 use std::ops::Range;
 use tile::Tile;
 
@@ -42,7 +42,7 @@ impl<T> Matrix<T> {
     }
 
     /// The matrix without its first rows and columns.
-    fn from(&self, row: usize, column: usize) -> Matrix<T> {
+    pub(crate) fn from(&self, row: usize, column: usize) -> Matrix<T> {
         let skipped = row as isize * self.row_stride + column as isize * self.column_stride;
         Matrix { data: self.data.wrapping_offset(skipped), ..*self }
     }
@@ -54,6 +54,10 @@ const MOST_DEPTH: usize = 256;
 const MOST_BLOCK_ROWS: usize = 448;
 /// The most columns of C in a block.
 const MOST_BLOCK_COLUMNS: usize = 1024;
+/// The most elements of C that are worth a copy for each step over k.
+const MOST_COPIED: usize = 8 * 1024;
+/// The most bytes of B that are read as they are by all rows: they stay in the first-level cache.
+const MOST_UNPACKED: usize = 20 * 1024;
 /// Multiply-adds that are worth a task of their own.
 pub(crate) const TASK_WORK: usize = 1 << 18;
 /// From how many vectors of columns on the rows of A are packed.
@@ -76,14 +80,20 @@ pub(crate) unsafe fn gemm<T: Real>(
     if m == 0 || n == 0 {
         return;
     }
+    let tasks = (m * n * k / TASK_WORK).min(if thread_count() > 1 { 4 * thread_count() } else { 1 });
+    let product = Product { isa, k, a, b, c_row_stride, accumulate };
+    if tasks > 1 && k > MOST_DEPTH && m * n <= MOST_COPIED {
+        // SAFETY: the caller's promise.
+        return unsafe { product.by_depth([m, n], c) };
+    }
     let lanes = T::lanes(isa);
     let (row_step, column_step) = (tile::most_rows::<T>(isa, 2, false), 2 * lanes);
     let mut row_blocks = m.div_ceil(MOST_BLOCK_ROWS);
     let mut column_blocks = n.div_ceil(MOST_BLOCK_COLUMNS);
-    let tasks = (m * n * k / TASK_WORK).min(if thread_count() > 1 { 4 * thread_count() } else { 1 });
     while row_blocks * column_blocks < tasks {
         let (rows, columns) = (m / row_blocks, n / column_blocks);
-        if rows >= columns && rows > row_step {
+        // Cutting few rows would have both parts pack the same columns.
+        if rows >= columns && rows >= 4 * row_step {
             row_blocks += 1;
         } else if columns > column_step {
             column_blocks += 1;
@@ -92,7 +102,6 @@ pub(crate) unsafe fn gemm<T: Real>(
         }
     }
     let c = Target(c);
-    let product = Product { isa, k, a, b, c_row_stride, accumulate };
     parallel_for(row_blocks * column_blocks, |task| {
         let rows = part(m, row_step, row_blocks, task % row_blocks);
         let columns = part(n, column_step, column_blocks, task / row_blocks);
@@ -132,6 +141,41 @@ struct Product<T> {
 }
 
 impl<T: Real> Product<T> {
+    /// A small C of great depth: each step over k is a task with a C of its own, and they are added up in order, which
+    /// is what a block does.
+    ///
+    /// # Safety
+    /// As [`gemm`].
+    unsafe fn by_depth(&self, [m, n]: [usize; 2], c: *mut T) {
+        let steps = self.k.div_ceil(MOST_DEPTH);
+        let c = Target(c);
+        with_scratch::<T, _>((steps - 1) * m * n, |copies| {
+            let copies = Target(copies);
+            parallel_for(steps, |step| {
+                let depth = part(self.k, 1, steps, step);
+                let (a, b) = (self.a.from(0, depth.start), self.b.from(depth.start, 0));
+                let (target, c_row_stride, accumulate) = match step.checked_sub(1) {
+                    None => (c.at(0), self.c_row_stride, self.accumulate),
+                    Some(number) => (copies.at(number * m * n), n, false),
+                };
+                let product = Product { isa: self.isa, k: depth.len(), a, b, c_row_stride, accumulate };
+                // SAFETY: the caller's promise; each step has a C of its own.
+                unsafe { product.block(target, 0..m, 0..n) };
+            });
+            for step in 0..steps - 1 {
+                // SAFETY: all steps are done; C and the copies have these sizes.
+                unsafe {
+                    for row in 0..m {
+                        let sums = std::slice::from_raw_parts_mut(c.at(row * self.c_row_stride), n);
+                        let more =
+                            std::slice::from_raw_parts(copies.at((step * m + row) * n).cast_const(), n);
+                        sums.iter_mut().zip(more).for_each(|(sum, &more)| *sum = *sum + more);
+                    }
+                }
+            }
+        });
+    }
+
     /// Computes the block of C with these rows and columns.
     ///
     /// # Safety
@@ -171,6 +215,10 @@ impl<T: Real> Product<T> {
                         };
                     }
                 }
+                if scattered {
+                    // Short pieces of rows are over before the machine fetches ahead on its own.
+                    self.fetch_rows(&rows, &depth);
+                }
                 let mut column = columns.start;
                 while column < columns.end {
                     let left = columns.end - column;
@@ -178,7 +226,9 @@ impl<T: Real> Product<T> {
                     let vectors = tile::tile_vectors::<T>(self.isa, rows.len(), left, dense);
                     let width = left.min(vectors * lanes);
                     let mut b = self.b.from(depth.start, column);
-                    if !dense || row_tiles > 1 || width < vectors * lanes {
+                    let is_near =
+                        depth.len() * self.b.row_stride.unsigned_abs() * size_of::<T>() <= MOST_UNPACKED;
+                    if !dense || (row_tiles > 1 && !is_near) || width < vectors * lanes {
                         // SAFETY: the panel lies within B; wide tiles, which are not packed, aside, it fits.
                         unsafe { pack::rows(self.isa, b, depth.len(), width, packed_b, vectors * lanes) };
                         b = Matrix::row_major(packed_b, vectors * lanes);
@@ -209,6 +259,20 @@ impl<T: Real> Product<T> {
                 }
             }
         });
+    }
+
+    /// Asks for the part of A with these rows and that depth, if its rows are dense and few.
+    fn fetch_rows(&self, rows: &Range<usize>, depth: &Range<usize>) {
+        const LINE: usize = 64;
+        const MOST_BYTES: usize = 32 * 1024;
+        let bytes = depth.len() * size_of::<T>();
+        if self.a.column_stride != 1 || rows.len() * bytes > MOST_BYTES {
+            return;
+        }
+        for row in rows.clone() {
+            let start = self.a.from(row, depth.start).data.cast::<u8>();
+            (0..bytes).step_by(LINE).for_each(|byte| prefetch(start.wrapping_add(byte)));
+        }
     }
 
     /// Runs a tile of which only the first `width` columns are part of C.

@@ -308,11 +308,26 @@ fn half_compare_loop<H: Half + Width>(op: Compare, scalars: [bool; 2]) -> InnerL
     })
 }
 
-/// `a * b + c`, rounded after each of the two like the separate loops: what fused loops use for a product that
-/// only a sum reads. With `subtract` it is `a * b - c`.
-struct MultiplyAdd<const SUBTRACT: bool, const B: bool, const C: bool>;
+/// How a product `a * b` and a term `c` are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// `a * b + c`
+    Sum,
+    /// `a * b - c`
+    LessTerm,
+    /// `c - a * b`
+    LessProduct,
+}
 
-impl<const SUBTRACT: bool, const B: bool, const C: bool> LoopBody for MultiplyAdd<SUBTRACT, B, C> {
+const SUM: u8 = Joined::Sum as u8;
+const LESS_TERM: u8 = Joined::LessTerm as u8;
+const LESS_PRODUCT: u8 = Joined::LessProduct as u8;
+
+/// A product and a term, rounded after each of the two steps like the separate loops: what fused loops use for a
+/// product that only a sum or a difference reads.
+struct MultiplyAdd<const JOINED: u8, const B: bool, const C: bool>;
+
+impl<const JOINED: u8, const B: bool, const C: bool> LoopBody for MultiplyAdd<JOINED, B, C> {
     const WIDEST: bool = true;
 
     #[inline(always)]
@@ -333,21 +348,30 @@ impl<const SUBTRACT: bool, const B: bool, const C: bool> LoopBody for MultiplyAd
         for i in 0..n {
             let product = a[i] * if B { second } else { b[i] };
             let term = if C { third } else { c[i] };
-            out[i] = if SUBTRACT { product - term } else { product + term };
+            out[i] = match JOINED {
+                LESS_TERM => product - term,
+                LESS_PRODUCT => term - product,
+                _ => product + term,
+            };
         }
     }
 }
 
-/// The loop of `a * b + c` (or `- c`) on `f32`; `scalars` tells of `b` and `c`.
-pub(crate) fn multiply_add_kernel(isa: Isa, subtract: bool, scalars: [bool; 2]) -> InnerLoop {
-    match (subtract, scalars) {
-        (false, [false, false]) => compile::<MultiplyAdd<false, VECTOR, VECTOR>>(isa),
-        (false, [false, true]) => compile::<MultiplyAdd<false, VECTOR, SCALAR>>(isa),
-        (false, [true, false]) => compile::<MultiplyAdd<false, SCALAR, VECTOR>>(isa),
-        (false, [true, true]) => compile::<MultiplyAdd<false, SCALAR, SCALAR>>(isa),
-        (true, [false, false]) => compile::<MultiplyAdd<true, VECTOR, VECTOR>>(isa),
-        (true, [false, true]) => compile::<MultiplyAdd<true, VECTOR, SCALAR>>(isa),
-        (true, [true, false]) => compile::<MultiplyAdd<true, SCALAR, VECTOR>>(isa),
-        (true, [true, true]) => compile::<MultiplyAdd<true, SCALAR, SCALAR>>(isa),
+/// The loop of a product and a term on `f32`; `scalars` tells of `b` and `c`.
+pub(crate) fn multiply_add_kernel(isa: Isa, joined: Joined, scalars: [bool; 2]) -> InnerLoop {
+    macro_rules! of {
+        ($b:ident, $c:ident) => {
+            match joined {
+                Joined::Sum => compile::<MultiplyAdd<SUM, $b, $c>>(isa),
+                Joined::LessTerm => compile::<MultiplyAdd<LESS_TERM, $b, $c>>(isa),
+                Joined::LessProduct => compile::<MultiplyAdd<LESS_PRODUCT, $b, $c>>(isa),
+            }
+        };
+    }
+    match scalars {
+        [false, false] => of!(VECTOR, VECTOR),
+        [false, true] => of!(VECTOR, SCALAR),
+        [true, false] => of!(SCALAR, VECTOR),
+        [true, true] => of!(SCALAR, SCALAR),
     }
 }

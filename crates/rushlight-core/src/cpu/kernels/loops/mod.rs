@@ -5,14 +5,16 @@
 mod binary;
 mod cast;
 mod reduction;
+mod row_product;
 mod select;
 #[cfg(test)]
 mod tests;
 mod unary;
 
-pub(crate) use binary::{binary_kernel, compare_kernel, multiply_add_kernel};
+pub(crate) use binary::{Joined, binary_kernel, compare_kernel, multiply_add_kernel};
 pub(crate) use cast::cast_kernel;
 pub(crate) use reduction::{Reducer, Results, fill_identity, reducer_of};
+pub(crate) use row_product::row_product_kernel;
 pub(crate) use select::{copy_kernel, select_kernel, splat_kernel};
 pub(crate) use unary::unary_kernel;
 

@@ -1,5 +1,6 @@
 use super::{
-    InnerLoop, binary_kernel, cast_kernel, compare_kernel, multiply_add_kernel, select_kernel, unary_kernel,
+    InnerLoop, Joined, binary_kernel, cast_kernel, compare_kernel, multiply_add_kernel, select_kernel,
+    unary_kernel,
 };
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::samples::{Rng, TestTensor, assert_close, rounding};
@@ -357,18 +358,24 @@ fn casts_truncate_saturate_and_wrap() {
 fn multiply_add_rounds_like_two_loops() {
     let mut rng = Rng(5);
     for isa in isas() {
-        for form in 0..8 {
-            let (subtract, scalars) = (form & 1 != 0, [form & 2 != 0, form & 4 != 0]);
+        for form in 0..12 {
+            let joined = [Joined::Sum, Joined::LessTerm, Joined::LessProduct][form / 4];
+            let scalars = [form & 1 != 0, form & 2 != 0];
             let n = 333;
             let (a, b) =
                 (operand(&mut rng, DType::F32, n, false), operand(&mut rng, DType::F32, n, scalars[0]));
             let c = operand(&mut rng, DType::F32, n, scalars[1]);
-            let got = call(multiply_add_kernel(isa, subtract, scalars), n, DType::F32, &[&a, &b, &c]);
+            let got = call(multiply_add_kernel(isa, joined, scalars), n, DType::F32, &[&a, &b, &c]);
             let wanted: Vec<f64> = (0..n)
                 .map(|k| {
                     let product = at(&a, k) as f32 * at(&b, k) as f32;
                     let term = at(&c, k) as f32;
-                    (if subtract { product - term } else { product + term }) as f64
+                    let result = match joined {
+                        Joined::Sum => product + term,
+                        Joined::LessTerm => product - term,
+                        Joined::LessProduct => term - product,
+                    };
+                    result as f64
                 })
                 .collect();
             assert_close(&got, &wanted, 0.0, "multiply-add");

@@ -1,0 +1,347 @@
+//! Fused loops over a single element: a list of instructions on registers, without a loop.
+//!
+//! Common arithmetic is done here, in the way that compiled Rust does it, which is that of the inner loops; all else
+//! calls them for one element. The bits are the same.
+
+use super::{LoopDescription, Register};
+use crate::cpu::kernels::elementwise::kernel_of;
+use crate::cpu::kernels::loops::InnerLoop;
+use crate::cpu::scratch::with_scratch;
+use crate::ops::Op;
+use crate::ops::elementwise::{Binary, Compare, Unary};
+use crate::tensor::DType;
+use smallvec::SmallVec;
+
+/// What an instruction does with its operands, which are registers by number.
+#[derive(Clone, Copy)]
+enum Action {
+    Add32,
+    Sub32,
+    Mul32,
+    Div32,
+    /// `a * b + c`, rounded twice.
+    MulAdd32,
+    Square32,
+    Neg32,
+    Compare32(Compare),
+    Add64,
+    Sub64,
+    Mul64,
+    Div64,
+    MulAdd64,
+    Square64,
+    Neg64,
+    Compare64(Compare),
+    AddInteger,
+    SubInteger,
+    CompareInteger(Compare),
+    Loop(InnerLoop),
+}
+
+struct Instruction {
+    action: Action,
+    operands: [u16; 3],
+    result: u16,
+}
+
+/// A planned list of instructions.
+pub(crate) struct ScalarLoop {
+    /// Register and size of each input that is read from memory.
+    loads: Vec<(u16, u8)>,
+    instructions: Vec<Instruction>,
+    /// Register and size of each output.
+    stores: SmallVec<[(u16, u8); 4]>,
+    /// The registers at the start: constants, and room for the rest.
+    registers: Vec<u64>,
+    names: Vec<&'static str>,
+}
+
+impl ScalarLoop {
+    /// Plans a loop over one element, of whose inputs some are known; nothing if there are more elements, reductions
+    /// or too many instructions. Inputs that are not known have to be given to [`ScalarLoop::run`], in order.
+    pub(crate) fn new(description: &LoopDescription, known: &[Option<u64>]) -> Option<ScalarLoop> {
+        let inputs = description.inputs.len();
+        let count = inputs + description.instructions.len();
+        let one = description.dims.iter().all(|&dim| dim == 1) && description.reductions.is_empty();
+        if !one || count > usize::from(u16::MAX) {
+            return None;
+        }
+        let number = |register: Register| description.number_of(register);
+        let dtype = |register: usize| match register.checked_sub(inputs) {
+            Some(instruction) => description.instructions[instruction].dtype,
+            None => description.inputs[register].dtype,
+        };
+        let mut uses = vec![0; count];
+        for instruction in &description.instructions {
+            instruction.operands.iter().for_each(|&operand| uses[number(operand)] += 1);
+        }
+        description.stores.iter().for_each(|store| uses[number(store.from)] += 1);
+        let mut planned = ScalarLoop {
+            loads: Vec::new(),
+            instructions: Vec::new(),
+            stores: SmallVec::new(),
+            registers: vec![0; count],
+            names: description.names(),
+        };
+        for (register, known) in known.iter().enumerate() {
+            match known {
+                Some(bits) => planned.registers[register] = *bits,
+                None => planned.loads.push((register as u16, dtype(register).size() as u8)),
+            }
+        }
+        for (at, instruction) in description.instructions.iter().enumerate() {
+            let operands: SmallVec<[usize; 3]> = instruction.operands.iter().map(|&x| number(x)).collect();
+            let dtypes: SmallVec<[DType; 3]> = operands.iter().map(|&operand| dtype(operand)).collect();
+            let mut registers = [0u16; 3];
+            registers.iter_mut().zip(&operands).for_each(|(register, &operand)| *register = operand as u16);
+            let result = (inputs + at) as u16;
+            let action = action_of(&instruction.op, &dtypes)?;
+            // A product that only the next sum reads becomes a part of it.
+            let fused = match (action, planned.instructions.last()) {
+                (Action::Add32, Some(last)) if matches!(last.action, Action::Mul32) => Some(Action::MulAdd32),
+                (Action::Add64, Some(last)) if matches!(last.action, Action::Mul64) => Some(Action::MulAdd64),
+                _ => None,
+            };
+            if let (Some(action), Some(last)) = (fused, planned.instructions.last_mut())
+                && uses[usize::from(last.result)] == 1
+                && registers[..2].contains(&last.result)
+            {
+                let other = if registers[0] == last.result { registers[1] } else { registers[0] };
+                let operands = [last.operands[0], last.operands[1], other];
+                *last = Instruction { action, operands, result };
+                continue;
+            }
+            planned.instructions.push(Instruction { action, operands: registers, result });
+        }
+        for store in &description.stores {
+            let register = number(store.from);
+            planned.stores.push((register as u16, dtype(register).size() as u8));
+        }
+        Some(planned)
+    }
+
+    /// The names of the ops.
+    pub(crate) fn ops(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// Reads all inputs that were not known, computes, and writes all outputs.
+    ///
+    /// # Safety
+    /// There must be a pointer for each of them, to one element of its dtype, aligned for it.
+    #[inline]
+    pub(crate) unsafe fn run(
+        &self,
+        inputs: impl Iterator<Item = *const u8>,
+        outputs: impl Iterator<Item = *mut u8>,
+    ) {
+        const FEW: usize = 48;
+        if self.registers.len() <= FEW {
+            let mut registers = [0u64; FEW];
+            registers[..self.registers.len()].copy_from_slice(&self.registers);
+            // SAFETY: passed on to the caller; there are as many registers as planned.
+            return unsafe { self.run_on(registers.as_mut_ptr(), inputs, outputs) };
+        }
+        with_scratch::<u64, _>(self.registers.len(), |registers| {
+            // SAFETY: the scratch has room for all registers; the rest is passed on to the caller.
+            unsafe {
+                std::ptr::copy_nonoverlapping(self.registers.as_ptr(), registers, self.registers.len());
+                self.run_on(registers, inputs, outputs);
+            }
+        });
+    }
+
+    /// # Safety
+    /// As for [`ScalarLoop::run`], with registers as planned.
+    #[inline(always)]
+    unsafe fn run_on(
+        &self,
+        registers: *mut u64,
+        inputs: impl Iterator<Item = *const u8>,
+        outputs: impl Iterator<Item = *mut u8>,
+    ) {
+        // SAFETY: registers are numbered by what was planned and hold an element of the dtype that each
+        // instruction reads, at its start; pointers are the caller's.
+        unsafe {
+            for (&(register, size), pointer) in self.loads.iter().zip(inputs) {
+                copy(size, pointer, registers.add(register.into()).cast());
+            }
+            for instruction in &self.instructions {
+                instruction.run(registers);
+            }
+            for (&(register, size), pointer) in self.stores.iter().zip(outputs) {
+                copy(size, registers.add(register.into()).cast::<u8>(), pointer);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Both must be valid for an element of that size and aligned to it.
+#[inline(always)]
+unsafe fn copy(size: u8, from: *const u8, to: *mut u8) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match size {
+            1 => *to = *from,
+            2 => *to.cast::<u16>() = *from.cast::<u16>(),
+            4 => *to.cast::<u32>() = *from.cast::<u32>(),
+            _ => *to.cast::<u64>() = *from.cast::<u64>(),
+        }
+    }
+}
+
+#[inline(always)]
+fn compare<T: PartialOrd>(compare: Compare, a: T, b: T) -> u8 {
+    u8::from(match compare {
+        Compare::Equal => a == b,
+        Compare::NotEqual => a != b,
+        Compare::Less => a < b,
+        Compare::LessEqual => a <= b,
+        Compare::Greater => a > b,
+        Compare::GreaterEqual => a >= b,
+    })
+}
+
+impl Instruction {
+    /// # Safety
+    /// The registers must be those that the instruction was planned for.
+    #[inline(always)]
+    unsafe fn run(&self, registers: *mut u64) {
+        let at = |number: u16| registers.wrapping_add(number.into());
+        let [a, b, c] = self.operands.map(at);
+        let out = at(self.result);
+        // SAFETY: each register holds an element of the dtype that was planned, at its start.
+        unsafe {
+            let (a32, b32, c32) = (a.cast::<f32>(), b.cast::<f32>(), c.cast::<f32>());
+            let (a64, b64, c64) = (a.cast::<f64>(), b.cast::<f64>(), c.cast::<f64>());
+            let (ai, bi) = (a.cast::<i64>(), b.cast::<i64>());
+            let (out32, out64, flag) = (out.cast::<f32>(), out.cast::<f64>(), out.cast::<u8>());
+            match self.action {
+                Action::Add32 => *out32 = *a32 + *b32,
+                Action::Sub32 => *out32 = *a32 - *b32,
+                Action::Mul32 => *out32 = *a32 * *b32,
+                Action::Div32 => *out32 = *a32 / *b32,
+                Action::MulAdd32 => *out32 = *a32 * *b32 + *c32,
+                Action::Square32 => *out32 = *a32 * *a32,
+                Action::Neg32 => *out32 = -*a32,
+                Action::Compare32(kind) => *flag = compare(kind, *a32, *b32),
+                Action::Add64 => *out64 = *a64 + *b64,
+                Action::Sub64 => *out64 = *a64 - *b64,
+                Action::Mul64 => *out64 = *a64 * *b64,
+                Action::Div64 => *out64 = *a64 / *b64,
+                Action::MulAdd64 => *out64 = *a64 * *b64 + *c64,
+                Action::Square64 => *out64 = *a64 * *a64,
+                Action::Neg64 => *out64 = -*a64,
+                Action::Compare64(kind) => *flag = compare(kind, *a64, *b64),
+                Action::AddInteger => *out.cast::<i64>() = (*ai).wrapping_add(*bi),
+                Action::SubInteger => *out.cast::<i64>() = (*ai).wrapping_sub(*bi),
+                Action::CompareInteger(kind) => *flag = compare(kind, *ai, *bi),
+                Action::Loop(kernel) => {
+                    kernel(
+                        1,
+                        out.cast(),
+                        a.cast_const().cast(),
+                        b.cast_const().cast(),
+                        c.cast_const().cast(),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn action_of(op: &Op, dtypes: &[DType]) -> Option<Action> {
+    let known = match (op, dtypes[0]) {
+        (Op::Binary(Binary::Add), DType::F32) => Action::Add32,
+        (Op::Binary(Binary::Sub), DType::F32) => Action::Sub32,
+        (Op::Binary(Binary::Mul), DType::F32) => Action::Mul32,
+        (Op::Binary(Binary::Div), DType::F32) => Action::Div32,
+        (Op::Unary(Unary::Square), DType::F32) => Action::Square32,
+        (Op::Unary(Unary::Neg), DType::F32) => Action::Neg32,
+        (Op::Compare(kind), DType::F32) => Action::Compare32(*kind),
+        (Op::Binary(Binary::Add), DType::F64) => Action::Add64,
+        (Op::Binary(Binary::Sub), DType::F64) => Action::Sub64,
+        (Op::Binary(Binary::Mul), DType::F64) => Action::Mul64,
+        (Op::Binary(Binary::Div), DType::F64) => Action::Div64,
+        (Op::Unary(Unary::Square), DType::F64) => Action::Square64,
+        (Op::Unary(Unary::Neg), DType::F64) => Action::Neg64,
+        (Op::Compare(kind), DType::F64) => Action::Compare64(*kind),
+        (Op::Binary(Binary::Add), DType::I64) => Action::AddInteger,
+        (Op::Binary(Binary::Sub), DType::I64) => Action::SubInteger,
+        (Op::Compare(kind), DType::I64) => Action::CompareInteger(*kind),
+        _ => Action::Loop(kernel_of(op, dtypes, [false; 3])?),
+    };
+    Some(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::kernels::fused::{Access, FusedLoop, Instruction, Store};
+    use smallvec::smallvec;
+
+    /// A chain of every action on two inputs and a constant, against the loop that it stands for, bit by bit.
+    #[test]
+    fn scalars_have_the_bits_of_loops() {
+        for dtype in [DType::F32, DType::F64, DType::I64] {
+            let mut ops = vec![Op::Binary(Binary::Add), Op::Binary(Binary::Sub), Op::Binary(Binary::Mul)];
+            ops.extend([Op::Binary(Binary::Add), Op::Binary(Binary::Div), Op::Unary(Unary::Neg)]);
+            ops.extend([Op::Unary(Unary::Square), Op::Binary(Binary::Max)]);
+            if dtype != DType::I64 {
+                ops.push(Op::Unary(Unary::Tanh));
+            }
+            let mut instructions: Vec<Instruction> = Vec::new();
+            for (at, op) in ops.iter().enumerate() {
+                let last = if at == 0 { Register::Input(0) } else { Register::Instruction(at - 1) };
+                let operands = match op {
+                    Op::Unary(_) => smallvec![last],
+                    _ => smallvec![last, Register::Input(1 + at % 2)],
+                };
+                instructions.push(Instruction { op: op.clone(), operands, dtype });
+            }
+            let compares = [Compare::Less, Compare::Equal, Compare::GreaterEqual].map(|kind| Instruction {
+                op: Op::Compare(kind),
+                operands: smallvec![Register::Input(0), Register::Input(1)],
+                dtype: DType::Bool,
+            });
+            instructions.extend(compares);
+            let access = |dtype| Access { dtype, strides: smallvec![1] };
+            let stores = (0..instructions.len())
+                .filter(|at| (at % 2 == 0 && *at != 2) || *at > 7)
+                .map(|at| Store {
+                    from: Register::Instruction(at),
+                    access: access(instructions[at].dtype),
+                    in_place: false,
+                })
+                .collect::<Vec<_>>();
+            let description = LoopDescription {
+                dims: smallvec![1],
+                inputs: vec![access(dtype); 3],
+                instructions,
+                stores,
+                reductions: Vec::new(),
+                reduced_axes: smallvec![false],
+            };
+            let inputs: [u64; 3] = match dtype {
+                DType::F32 => [1.7f32, -0.3, 2.9].map(|x| u64::from(x.to_bits())),
+                DType::F64 => [1.7f64, -0.3, 2.9].map(f64::to_bits),
+                _ => [7u64, 3, 5],
+            };
+            let pointers = inputs.each_ref().map(|input| std::ptr::from_ref(input).cast::<u8>());
+            let mut expected = vec![0u64; description.stores.len()];
+            let mut got = vec![0u64; description.stores.len()];
+            let outputs = |values: &mut [u64]| -> Vec<*mut u8> {
+                values.iter_mut().map(|value| std::ptr::from_mut(value).cast()).collect()
+            };
+            let scalars = ScalarLoop::new(&description, &[None, Some(inputs[1]), None]).expect("one element");
+            // SAFETY: each pointer is to eight bytes of its own.
+            unsafe {
+                FusedLoop::new(&description).run(&pointers, &outputs(&mut expected));
+                let given = [pointers[0], pointers[2]];
+                scalars.run(given.into_iter(), outputs(&mut got).into_iter());
+            }
+            assert_eq!(got, expected, "{dtype}");
+        }
+    }
+}
