@@ -205,3 +205,34 @@ fn inference_sees_new_weights() -> Result<()> {
     }
     Ok(())
 }
+
+/// Products that a loop does on the way: an update of weights with momentum, and one whose factors are what it writes.
+#[test]
+fn products_in_loops_give_the_bits_of_products_before_them() -> Result<()> {
+    let generator = random::Generator::new(8);
+    let draw = |dims: &[usize]| generator.normal(dims, 0.0, 0.1, DType::F32);
+    let (x, d, start) = (draw(&[32, 130]), draw(&[32, 90]), draw(&[130, 90]));
+    let square = draw(&[128, 128]);
+    let run = |compiled: bool| -> Result<Vec<Vec<f32>>> {
+        let weight = Variable::new("weight", &start)?;
+        let speed = Variable::new("speed", &start.zeros_like())?;
+        let own = Variable::new("own", &square)?;
+        let body = |x: &Tensor| -> Result<Tensor> {
+            speed.assign(&(speed.read() * 0.9 + x.t().matmul(&d)))?;
+            weight.assign_sub(&(speed.read() * 0.01))?;
+            own.assign(&(own.read() - own.read().t().matmul(&own.read()) * 0.1))?;
+            Ok(weight.read().sum(..))
+        };
+        let step = function("step", body);
+        for _ in 0..3 {
+            if compiled {
+                step.call(&x)?
+            } else {
+                body(&x)?
+            };
+        }
+        [weight, speed, own].iter().map(|variable| variable.read().to_vec()).collect()
+    };
+    assert!(run(true)? == run(false)?);
+    Ok(())
+}

@@ -164,9 +164,10 @@ fn is_name(letter: char) -> bool {
 }
 
 /// Ops that are tested in other files: random numbers have no value to compare with, effects have no value.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
     "print",
     "assert_that",
+    "fetch",
     "uniform",
     "normal",
     "truncated_normal",
