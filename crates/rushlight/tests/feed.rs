@@ -22,7 +22,7 @@ struct Training {
 impl Training {
     fn new() -> Result<Training> {
         rushlight::random::set_seed(2);
-        let layers = Sequential::new().add(Dense::new(7)).add(Relu::new()).add(Dense::new(3));
+        let layers = Sequential::new().add(Dense::new(7)).add(ReLU::new()).add(Dense::new(3));
         Ok(Training { model: layers.model([6])?, optimizer: Adam::new(0.01) })
     }
 
