@@ -62,7 +62,9 @@ pub(super) unsafe fn run(isa: Isa, conv: &LanesConv, input: Planes, gradient: Pl
     let shared = conv.in_channels.div_ceil(MOST_PARTS.div_ceil(parts * output_ranges)).next_multiple_of(4);
     let inputs = (MOST_SUMS / (taps * outputs)).max(1).min(shared).min(conv.in_channels);
     let input_ranges = conv.in_channels.div_ceil(inputs);
-    let plan = Plan { isa, conv, axes: forward_axes(conv), input, gradient, group, rows, strips };
+    let axes = forward_axes(conv);
+    let valid = [0, 1].map(|axis| (0..conv.kernel[axis]).map(|tap| axes[axis].valid_positions(tap)).collect());
+    let plan = Plan { isa, conv, axes, valid, input, gradient, group, rows, strips };
     with_scratch::<f32, _>((parts - 1) * size, |others| {
         let (first, rest) = (Target(result), Target(others));
         parallel_for(parts * output_ranges * input_ranges, |task| {
@@ -146,6 +148,8 @@ struct Plan<'a> {
     isa: Isa,
     conv: &'a LanesConv,
     axes: [Axis; 2],
+    /// For each axis and tap the positions that read inside the input.
+    valid: [Vec<Range<usize>>; 2],
     input: Planes,
     gradient: Planes,
     /// Output channels that share a strip.
@@ -305,8 +309,6 @@ impl Plan<'_> {
         let conv = self.conv;
         let [y_axis, x_axis] = &self.axes;
         let rows = unit.first_row..unit.first_row + unit.rows;
-        let x_ranges: Vec<Range<usize>> =
-            (0..conv.kernel[1]).map(|tap| x_axis.valid_positions(tap)).collect();
         let mut tile_sums = sums;
         for (first_input, input_count) in input_tiles(self.isa, inputs, group.tiles[0].1) {
             let channel = source.wrapping_add(first_input * source_stride);
@@ -317,10 +319,10 @@ impl Plan<'_> {
             };
             for &(first_output, output_count) in &group.tiles {
                 for y_tap in 0..conv.kernel[0] {
-                    let valid = y_axis.valid_positions(y_tap);
+                    let valid = &self.valid[0][y_tap];
                     let y = rows.start.max(valid.start)..rows.end.min(valid.end);
                     for x_tap in 0..conv.kernel[1] {
-                        let x = x_ranges[x_tap].clone();
+                        let x = self.valid[1][x_tap].clone();
                         if !y.is_empty() && !x.is_empty() {
                             let row = conv.out_width * LANES;
                             let gradient = first_output * self.rows * row + (y.start - rows.start) * row;
