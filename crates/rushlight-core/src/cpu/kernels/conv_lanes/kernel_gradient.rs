@@ -63,7 +63,8 @@ pub(super) unsafe fn run(isa: Isa, conv: &LanesConv, input: Planes, gradient: Pl
     let inputs = (MOST_SUMS / (taps * outputs)).max(1).min(shared).min(conv.in_channels);
     let input_ranges = conv.in_channels.div_ceil(inputs);
     let axes = forward_axes(conv);
-    let valid = [0, 1].map(|axis| (0..conv.kernel[axis]).map(|tap| axes[axis].valid_positions(tap)).collect());
+    let valid =
+        [0, 1].map(|axis| (0..conv.kernel[axis]).map(|tap| axes[axis].valid_positions(tap)).collect());
     let plan = Plan { isa, conv, axes, valid, input, gradient, group, rows, strips };
     with_scratch::<f32, _>((parts - 1) * size, |others| {
         let (first, rest) = (Target(result), Target(others));
