@@ -67,6 +67,10 @@ fn finish(graph: &Graph) -> Graph {
 fn run(graph: &Graph, passes: impl IntoIterator<Item = Pass>, print: bool) -> Graph {
     let mut current: Option<Graph> = None;
     for pass in passes {
+        // Without a loop or a branch these two have nothing to do, and copy nothing.
+        if [CONTROL, BODIES].contains(&pass.name) && !control::is_in(current.as_ref().unwrap_or(graph)) {
+            continue;
+        }
         let after = (pass.run)(current.as_ref().unwrap_or(graph));
         if cfg!(debug_assertions)
             && let Err(problem) = verify(&after)

@@ -130,6 +130,19 @@ pub fn cases() -> Vec<Case> {
             );
             Ok(vec![steps])
         }),
+        case("numbers alone, that change places", &[Tensor::scalar(0.7f64), Tensor::scalar(1.3f64)], |x| {
+            let state = (x[0].clone(), x[1].clone(), Tensor::scalar(1i64));
+            let (p, q, n) = for_range(2..11, state, |i, (p, q, n): (Tensor, Tensor, Tensor)| {
+                (q.clone(), (p * &q).sin() + &x[1] - i.cast(DType::F64) * 0.01, n * 2 + i)
+            });
+            Ok(vec![p, q, n])
+        }),
+        case("a root by Newton's method", &[Tensor::scalar(7.0f64)], |x| {
+            let start = (x[0].clone(), &x[0] * 0.5 + 0.5);
+            let better = |(_, root): (Tensor, Tensor)| (root.clone(), (&x[0] / &root + &root) * 0.5);
+            let (root, _) = while_loop_at_most(40, start, |(old, new)| new.less(old), better);
+            Ok(vec![root])
+        }),
         case("a struct, with the number of the turn", &[c.clone(), x.clone()], |x| {
             let start = Pendulum {
                 angle: x[0].clone(),

@@ -2,6 +2,7 @@
 
 mod eager;
 mod program;
+mod scalars;
 
 pub(super) use eager::{run_branch, run_loop};
 pub(crate) use program::{BranchProgram, LoopProgram};

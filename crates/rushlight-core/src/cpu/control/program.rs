@@ -1,5 +1,6 @@
 //! Programs inside of programs: the body of a loop runs over and over in memory that was laid out once.
 
+use crate::cpu::control::scalars::ScalarTurns;
 use crate::cpu::lower::Lowered;
 use crate::cpu::lower::place::Place;
 use crate::cpu::steps::{Memory, Step};
@@ -23,6 +24,8 @@ pub(crate) struct LoopProgram {
     /// Bytes of a row of each sliced input and of each stacked result.
     sliced: SmallVec<[usize; 8]>,
     stacked: SmallVec<[usize; 8]>,
+    /// The body on registers, if that is all it needs.
+    scalars: Option<ScalarTurns>,
 }
 
 type Pointers<T> = SmallVec<[T; 24]>;
@@ -39,6 +42,7 @@ impl LoopProgram {
             carried: op.carried,
             sliced: sliced.iter().map(|&id| spec_bytes(id)).collect(),
             stacked: stacked.iter().map(|&id| spec_bytes(id)).collect(),
+            scalars: ScalarTurns::new(op, &body),
             body,
         }
     }
@@ -85,6 +89,21 @@ impl LoopProgram {
                 unsafe { std::ptr::copy_nonoverlapping(source, target, bytes) };
             }
             carried.push(target);
+        }
+        if let Some(scalars) = &self.scalars {
+            let captured = captured.iter().map(|place| memory.address(place).cast_const());
+            let turn_at = |turn: usize| match (self.reverse, most) {
+                (true, Some(most)) => (most - 1 - turn) as i64,
+                _ => turn as i64,
+            };
+            // SAFETY: as above.
+            unsafe {
+                let turns = scalars.run(&carried, captured, first, most, turn_at);
+                if has_condition {
+                    *memory.address(&rest[0]).cast::<i64>() = turns as i64;
+                }
+            }
+            return;
         }
         // Written while the body's pointers to them exist, so only ever reached through pointers.
         let (mut turn, mut again) = (0i64, u8::from(first));

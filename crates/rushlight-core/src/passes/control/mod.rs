@@ -16,11 +16,10 @@ use std::sync::Arc;
 
 /// Bodies first, from the inside out; then this graph's own loops and branches, until nothing changes.
 pub(super) fn run(graph: &Graph) -> Graph {
-    if !graph.nodes.iter().any(is_control) {
-        return graph.clone();
-    }
     let mut graph = merge::run(&passes::tidy(graph));
-    graph = with_bodies(&graph, &|body| passes::tidy(&run(body)));
+    graph = with_bodies(&graph, &|body| {
+        if is_in(body) { passes::tidy(&run(body)) } else { passes::tidy(body) }
+    });
     // Each round can bring what the next one needs: a pruned loop a smaller body, an unrolled one constants.
     for _ in 0..MOST_ROUNDS {
         let before = (graph.len(), graph.nodes.iter().map(size_of).sum::<usize>());
@@ -38,14 +37,12 @@ const MOST_ROUNDS: usize = 8;
 
 /// The remaining passes on all bodies, after those on the graph around them.
 pub(super) fn finish_bodies(graph: &Graph) -> Graph {
-    if !graph.nodes.iter().any(is_control) {
-        return graph.clone();
-    }
     with_bodies(graph, &|body| passes::finish(body))
 }
 
-fn is_control(node: &Node) -> bool {
-    matches!(node.kind, Kind::Op(Op::Loop(_) | Op::Branch(_)))
+/// Whether a graph has a loop or a branch.
+pub(super) fn is_in(graph: &Graph) -> bool {
+    graph.nodes.iter().any(|node| matches!(node.kind, Kind::Op(Op::Loop(_) | Op::Branch(_))))
 }
 
 /// Nodes, with those of bodies.

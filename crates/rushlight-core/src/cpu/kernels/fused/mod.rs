@@ -24,7 +24,7 @@ use crate::tensor::{DType, Dims, Strides};
 use smallvec::SmallVec;
 
 pub(crate) use plan::FusedLoop;
-pub(crate) use scalars::ScalarLoop;
+pub(crate) use scalars::{ScalarList, ScalarLoop};
 
 /// What a loop does, before it is planned.
 #[derive(Clone, Debug)]

@@ -35,6 +35,8 @@ enum Action {
     AddInteger,
     SubInteger,
     CompareInteger(Compare),
+    /// All of a register, whatever lies there.
+    Copy,
     Loop(InnerLoop),
 }
 
@@ -176,6 +178,70 @@ impl ScalarLoop {
     }
 }
 
+/// Several planned lists one after the other, on registers that they share.
+#[derive(Default)]
+pub(crate) struct ScalarList {
+    instructions: Vec<Instruction>,
+    /// The registers at the start.
+    registers: Vec<u64>,
+}
+
+impl ScalarList {
+    /// The number of registers.
+    pub(crate) fn registers(&self) -> usize {
+        self.registers.len()
+    }
+
+    /// A further register, if there are numbers left, with these bits at the start.
+    pub(crate) fn register(&mut self, bits: u64) -> Option<u16> {
+        let number = u16::try_from(self.registers.len()).ok()?;
+        self.registers.push(bits);
+        Some(number)
+    }
+
+    pub(crate) fn copy(&mut self, from: u16, to: u16) {
+        self.instructions.push(Instruction { action: Action::Copy, operands: [from; 3], result: to });
+    }
+
+    /// Adds a list, whose inputs and outputs are these registers; nothing if there are too many.
+    pub(crate) fn append(&mut self, scalars: &ScalarLoop, inputs: &[u16], outputs: &[u16]) -> Option<()> {
+        let base = u16::try_from(self.registers.len()).ok()?;
+        base.checked_add(u16::try_from(scalars.registers.len()).ok()?)?;
+        self.registers.extend(&scalars.registers);
+        let moved = |register: u16| {
+            let loaded = scalars.loads.iter().position(|&(load, _)| load == register);
+            loaded.map_or(base + register, |input| inputs[input])
+        };
+        for &Instruction { action, operands, result } in &scalars.instructions {
+            let (operands, result) = (operands.map(moved), base + result);
+            self.instructions.push(Instruction { action, operands, result });
+        }
+        for (&(register, _), &output) in scalars.stores.iter().zip(outputs) {
+            self.copy(moved(register), output);
+        }
+        Some(())
+    }
+
+    /// Writes to all registers what they hold at the start.
+    ///
+    /// # Safety
+    /// There must be as many as [`ScalarList::registers`] says, as also for [`ScalarList::run`].
+    pub(crate) unsafe fn begin(&self, registers: *mut u64) {
+        // SAFETY: the caller's promise.
+        unsafe { std::ptr::copy_nonoverlapping(self.registers.as_ptr(), registers, self.registers.len()) }
+    }
+
+    /// # Safety
+    /// The registers must have been begun with.
+    #[inline]
+    pub(crate) unsafe fn run(&self, registers: *mut u64) {
+        for instruction in &self.instructions {
+            // SAFETY: instructions were planned for registers of these numbers.
+            unsafe { instruction.run(registers) }
+        }
+    }
+}
+
 /// # Safety
 /// Both must be valid for an element of that size and aligned to it.
 #[inline(always)]
@@ -237,6 +303,7 @@ impl Instruction {
                 Action::AddInteger => *out.cast::<i64>() = (*ai).wrapping_add(*bi),
                 Action::SubInteger => *out.cast::<i64>() = (*ai).wrapping_sub(*bi),
                 Action::CompareInteger(kind) => *flag = compare(kind, *ai, *bi),
+                Action::Copy => *out = *a,
                 Action::Loop(kernel) => {
                     kernel(
                         1,
