@@ -208,16 +208,28 @@ impl ScalarList {
         let base = u16::try_from(self.registers.len()).ok()?;
         base.checked_add(u16::try_from(scalars.registers.len()).ok()?)?;
         self.registers.extend(&scalars.registers);
-        let moved = |register: u16| {
-            let loaded = scalars.loads.iter().position(|&(load, _)| load == register);
-            loaded.map_or(base + register, |input| inputs[input])
-        };
+        // By register of the list: which one stands for it here.
+        let mut moved: Vec<u16> =
+            (0..scalars.registers.len() as u16).map(|register| base + register).collect();
+        for (&(register, _), &input) in scalars.loads.iter().zip(inputs) {
+            moved[usize::from(register)] = input;
+        }
+        // What is computed goes straight to its output, unless an input is there that may still be read.
+        for (&(register, _), &output) in scalars.stores.iter().zip(outputs) {
+            let is_computed = scalars.instructions.iter().any(|instruction| instruction.result == register);
+            if is_computed && moved[usize::from(register)] == base + register && !inputs.contains(&output) {
+                moved[usize::from(register)] = output;
+            }
+        }
+        let place = |register: u16| moved[usize::from(register)];
         for &Instruction { action, operands, result } in &scalars.instructions {
-            let (operands, result) = (operands.map(moved), base + result);
+            let (operands, result) = (operands.map(place), place(result));
             self.instructions.push(Instruction { action, operands, result });
         }
         for (&(register, _), &output) in scalars.stores.iter().zip(outputs) {
-            self.copy(moved(register), output);
+            if place(register) != output {
+                self.copy(place(register), output);
+            }
         }
         Some(())
     }
