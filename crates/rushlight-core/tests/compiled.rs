@@ -217,9 +217,12 @@ fn products_in_loops_give_the_bits_of_products_before_them() -> Result<()> {
         let weight = Variable::new("weight", &start)?;
         let speed = Variable::new("speed", &start.zeros_like())?;
         let own = Variable::new("own", &square)?;
+        let (plain, other) = (Variable::new("plain", &start)?, Variable::new("other", &start.zeros_like())?);
         let body = |x: &Tensor| -> Result<Tensor> {
             speed.assign(&(speed.read() * 0.9 + x.t().matmul(&d)))?;
             weight.assign_sub(&(speed.read() * 0.01))?;
+            other.assign(&(plain.read() - x.t().matmul(&(&d + 1.0)) * 0.1))?;
+            plain.assign_sub(&(x.t().matmul(&d) * 0.01))?;
             own.assign(&(own.read() - own.read().t().matmul(&own.read()) * 0.1))?;
             Ok(weight.read().sum(..))
         };
@@ -231,7 +234,7 @@ fn products_in_loops_give_the_bits_of_products_before_them() -> Result<()> {
                 body(&x)?
             };
         }
-        [weight, speed, own].iter().map(|variable| variable.read().to_vec()).collect()
+        [weight, speed, own, plain, other].iter().map(|variable| variable.read().to_vec()).collect()
     };
     assert!(run(true)? == run(false)?);
     Ok(())

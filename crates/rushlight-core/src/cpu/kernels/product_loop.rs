@@ -4,11 +4,13 @@
 //! written to memory.
 
 use crate::cpu::isa::Isa;
-use crate::cpu::kernels::fused::{FusedLoop, LoopDescription};
-use crate::cpu::kernels::gemm::{Matrix, gemm};
+use crate::cpu::kernels::fused::{FusedLoop, LoopDescription, Register};
+use crate::cpu::kernels::gemm::{MOST_DEPTH, Matrix, Update, gemm, gemm_into};
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::threads::parallel_for;
 use crate::cpu::vector::{Real, prefetch};
+use crate::ops::Op;
+use crate::ops::elementwise::Binary;
 use crate::tensor::DType;
 use smallvec::SmallVec;
 
@@ -37,6 +39,8 @@ pub(crate) struct ProductLoop {
     /// Bytes from row to row of each input of the loop; nothing for the product.
     inputs: Vec<Option<isize>>,
     outputs: Vec<isize>,
+    /// The inputs that are the old values and the factor, if the loop is `old -= product · factor` and no more.
+    update: Option<[usize; 2]>,
 }
 
 /// The memory of a call, shared by its tasks.
@@ -88,6 +92,7 @@ impl ProductLoop {
                 .iter()
                 .map(|store| step(&store.access.strides, store.access.dtype))
                 .collect(),
+            update: update(description, is_product, [n, k]),
         }
     }
 
@@ -125,6 +130,17 @@ impl ProductLoop {
             Matrix { data: factors[number].cast::<T>(), row_stride, column_stride }
         };
         let (a, b) = (matrix(0), matrix(1));
+        let given = |number: usize| inputs[self.inputs[..number].iter().flatten().count()];
+        if let Some([old, factor]) = self.update
+            && given(old) == outputs[0].cast_const()
+        {
+            // SAFETY: passed on to the caller; the product is taken from what is there, element by element.
+            unsafe {
+                let update = Update::Less(*given(factor).cast::<T>());
+                gemm_into(Isa::current(), [m, n, k], a, b, outputs[0].cast(), n, update);
+            }
+            return;
+        }
         let memory = Memory { inputs, outputs };
         parallel_for(m.div_ceil(self.rows), |part| {
             let first = part * self.rows;
@@ -163,20 +179,45 @@ impl ProductLoop {
     }
 }
 
+/// The inputs `old` and `factor` of a loop that is `old -= product · factor` in place, with one factor for all: such an
+/// update is made as the product leaves the registers.
+fn update(description: &LoopDescription, is_product: &[bool], [n, k]: [usize; 2]) -> Option<[usize; 2]> {
+    let LoopDescription { inputs, instructions, stores, .. } = description;
+    let ([times, less], [store]) = (&instructions[..], &stores[..]) else { return None };
+    let (Op::Binary(Binary::Mul), Op::Binary(Binary::Sub)) = (&times.op, &less.op) else { return None };
+    let ([Register::Input(a), Register::Input(b)], [Register::Input(old), Register::Instruction(0)]) =
+        (&times.operands[..], &less.operands[..])
+    else {
+        return None;
+    };
+    let (product, factor) = if is_product[*a] { (*a, *b) } else { (*b, *a) };
+    let is_one = inputs[factor].strides.iter().all(|&stride| stride == 0);
+    let is_dense = |strides: &[isize]| *strides == [n as isize, 1];
+    let fits = is_product[product]
+        && !is_product[factor]
+        && !is_product[*old]
+        && is_one
+        && is_dense(&inputs[*old].strides)
+        && is_dense(&store.access.strides)
+        && store.from == Register::Instruction(1)
+        && store.in_place
+        && k <= MOST_DEPTH;
+    fits.then_some([*old, factor])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::kernels::fused::{Access, Instruction, Register, Store};
+    use crate::cpu::kernels::fused::{Access, Instruction, Store};
     use crate::cpu::kernels::testing::Numbers;
-    use crate::ops::Op;
-    use crate::ops::elementwise::Binary;
     use smallvec::smallvec;
 
     /// `old - product · rate`, stored over `old`, has the bits of a product and a loop one after the other.
     #[test]
     fn an_update_with_its_product_has_the_bits_of_both() {
         let mut numbers = Numbers::new(5);
-        for [m, n, k] in [[784, 128, 32], [3, 5, 7], [100, 70, 33], [29, 600, 4], [14, 6144, 2]] {
+        let sizes = [[784, 128, 32], [3, 5, 7], [100, 70, 33], [29, 600, 4], [14, 6144, 2]];
+        for ([m, n, k], for_all) in sizes.into_iter().flat_map(|sizes| [(sizes, false), (sizes, true)]) {
             let (a, b) = (numbers.take::<f32>(k * m), numbers.take::<f32>(k * n));
             let old = numbers.take::<f32>(m * n);
             let rate = numbers.take::<f32>(n);
@@ -188,7 +229,7 @@ mod tests {
             let instruction = |op, operands| Instruction { op: Op::Binary(op), operands, dtype: DType::F32 };
             let description = LoopDescription {
                 dims: smallvec![m, n],
-                inputs: vec![access([0, 1]), access(dense), access(dense)],
+                inputs: vec![access([0, isize::from(!for_all)]), access(dense), access(dense)],
                 instructions: vec![
                     instruction(Binary::Mul, smallvec![Register::Input(1), Register::Input(0)]),
                     instruction(Binary::Sub, smallvec![Register::Input(2), Register::Instruction(0)]),
@@ -203,6 +244,7 @@ mod tests {
                 Factor { row_stride: n as isize, column_stride: 1 },
             ];
             let planned = ProductLoop::new([m, n, k], factors, &description, &[false, true, false]);
+            assert_eq!(planned.update.is_some(), for_all);
             let (mut together, mut apart, mut product) = (old.clone(), old.clone(), vec![0f32; m * n]);
             // SAFETY: all vectors have the sizes that were planned.
             unsafe {

@@ -49,7 +49,7 @@ impl<T> Matrix<T> {
 }
 
 /// The most steps over k between two visits of C: a panel of B of that depth stays in the first-level cache.
-const MOST_DEPTH: usize = 256;
+pub(crate) const MOST_DEPTH: usize = 256;
 /// The most rows of C in a block: that many rows of A, packed, stay in the second-level cache.
 const MOST_BLOCK_ROWS: usize = 448;
 /// The most columns of C in a block.
@@ -62,6 +62,17 @@ const MOST_UNPACKED: usize = 20 * 1024;
 pub(crate) const TASK_WORK: usize = 1 << 18;
 /// From how many vectors of columns on the rows of A are packed.
 const PACKING_VECTORS: usize = 16;
+
+/// What becomes of C.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Update<T> {
+    /// `C = A · B`
+    Set,
+    /// `C += A · B`
+    Add,
+    /// `C -= factor · (A · B)`, rounded after each of the three steps; for a depth of [`MOST_DEPTH`] at most.
+    Less(T),
+}
 
 /// `C[m, n] = A[m, k] · B[k, n]`, or `C +=` that product if `accumulate`. C has dense rows, `c_row_stride` apart.
 ///
@@ -77,11 +88,33 @@ pub(crate) unsafe fn gemm<T: Real>(
     c_row_stride: usize,
     accumulate: bool,
 ) {
+    let update = if accumulate { Update::Add } else { Update::Set };
+    // SAFETY: passed on to the caller.
+    unsafe { gemm_into(isa, [m, n, k], a, b, c, c_row_stride, update) }
+}
+
+/// The same with whatever is to become of C.
+///
+/// # Safety
+/// As [`gemm`].
+pub(crate) unsafe fn gemm_into<T: Real>(
+    isa: Isa,
+    [m, n, k]: [usize; 3],
+    a: Matrix<T>,
+    b: Matrix<T>,
+    c: *mut T,
+    c_row_stride: usize,
+    update: Update<T>,
+) {
     if m == 0 || n == 0 {
         return;
     }
+    debug_assert!(
+        k <= MOST_DEPTH || !matches!(update, Update::Less(_)),
+        "the product is not whole before it is used"
+    );
     let tasks = (m * n * k / TASK_WORK).min(if thread_count() > 1 { 4 * thread_count() } else { 1 });
-    let product = Product { isa, k, a, b, c_row_stride, accumulate };
+    let product = Product { isa, k, a, b, c_row_stride, update };
     if tasks > 1 && k > MOST_DEPTH && m * n <= MOST_COPIED {
         // SAFETY: the caller's promise.
         return unsafe { product.by_depth([m, n], c) };
@@ -137,7 +170,7 @@ struct Product<T> {
     a: Matrix<T>,
     b: Matrix<T>,
     c_row_stride: usize,
-    accumulate: bool,
+    update: Update<T>,
 }
 
 impl<T: Real> Product<T> {
@@ -154,11 +187,11 @@ impl<T: Real> Product<T> {
             parallel_for(steps, |step| {
                 let depth = part(self.k, 1, steps, step);
                 let (a, b) = (self.a.from(0, depth.start), self.b.from(depth.start, 0));
-                let (target, c_row_stride, accumulate) = match step.checked_sub(1) {
-                    None => (c.at(0), self.c_row_stride, self.accumulate),
-                    Some(number) => (copies.at(number * m * n), n, false),
+                let (target, c_row_stride, update) = match step.checked_sub(1) {
+                    None => (c.at(0), self.c_row_stride, self.update),
+                    Some(number) => (copies.at(number * m * n), n, Update::Set),
                 };
-                let product = Product { isa: self.isa, k: depth.len(), a, b, c_row_stride, accumulate };
+                let product = Product { isa: self.isa, k: depth.len(), a, b, c_row_stride, update };
                 // SAFETY: the caller's promise; each step has a C of its own.
                 unsafe { product.block(target, 0..m, 0..n) };
             });
@@ -196,7 +229,7 @@ impl<T: Real> Product<T> {
             let packed_b = packed_a_start.wrapping_add(packed_a.next_multiple_of(lanes));
             for step in 0..steps {
                 let depth = part(self.k, 1, steps, step);
-                let accumulate = self.accumulate || step > 0;
+                let update = if step > 0 { Update::Add } else { self.update };
                 if pack_a {
                     for number in 0..row_tiles {
                         let tile_rows = part(rows.len(), 1, row_tiles, number);
@@ -250,7 +283,7 @@ impl<T: Real> Product<T> {
                             b_row_stride: b.row_stride,
                             c: c.wrapping_add((rows.start + tile_rows.start) * self.c_row_stride + column),
                             c_row_stride: self.c_row_stride,
-                            accumulate,
+                            update,
                         };
                         // SAFETY: all of the tile lies within the matrices; its columns beyond `width` do not.
                         unsafe { self.tile(tile, tile_rows.len(), vectors, width) };
@@ -290,7 +323,7 @@ impl<T: Real> Product<T> {
         let stride = vectors * lanes;
         // SAFETY: the array has room for a tile of two vectors a row; partial tiles have no more.
         unsafe {
-            if tile.accumulate {
+            if tile.update != Update::Set {
                 for row in 0..rows {
                     let from = tile.c.add(row * tile.c_row_stride);
                     std::ptr::copy_nonoverlapping(from, whole.as_mut_ptr().add(row * stride), width);

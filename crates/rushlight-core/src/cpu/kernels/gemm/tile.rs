@@ -3,8 +3,9 @@
 // Registers of a tile are told apart by their index.
 #![allow(clippy::needless_range_loop)]
 
+use super::Update;
 use crate::cpu::isa::Isa;
-use crate::cpu::vector::{Real, Vector, VectorKernel};
+use crate::cpu::vector::{Real, Vector, VectorKernel, prefetch};
 use std::marker::PhantomData;
 
 /// The most rows a tile has, with 32 vector registers.
@@ -30,7 +31,7 @@ pub(super) struct Tile<T> {
     pub(super) b_row_stride: isize,
     pub(super) c: *mut T,
     pub(super) c_row_stride: usize,
-    pub(super) accumulate: bool,
+    pub(super) update: Update<T>,
 }
 
 /// The most rows that a tile of that many vectors can have.
@@ -95,6 +96,14 @@ impl<T: Real, const ROWS: usize, const VECTORS: usize, const UNIT: bool> VectorK
         let a_row_stride = if UNIT { 1 } else { self.0.a_row_stride };
         // SAFETY: `run` asked for good pointers and the right machine.
         unsafe {
+            if let Update::Less(_) = self.0.update {
+                // What is read in the end comes near in the meantime.
+                for row in 0..ROWS {
+                    for vector in 0..VECTORS {
+                        prefetch(c.wrapping_add(row * self.0.c_row_stride + vector * V::LANES));
+                    }
+                }
+            }
             let mut sums = [[V::splat(T::default()); VECTORS]; ROWS];
             for _ in 0..self.0.k {
                 let mut right = [V::splat(T::default()); VECTORS];
@@ -115,7 +124,14 @@ impl<T: Real, const ROWS: usize, const VECTORS: usize, const UNIT: bool> VectorK
                 for vector in 0..VECTORS {
                     let c = c.add(row * self.0.c_row_stride + vector * V::LANES);
                     let sum = sums[row][vector];
-                    if self.0.accumulate { V::load(c).add(sum).store(c) } else { sum.store(c) }
+                    match self.0.update {
+                        Update::Set => sum.store(c),
+                        Update::Add => V::load(c).add(sum).store(c),
+                        Update::Less(factor) => {
+                            let scaled = V::splat(T::default()).multiply_add(sum, V::splat(factor));
+                            V::load(c).subtract(scaled).store(c);
+                        }
+                    }
                 }
             }
         }
