@@ -148,7 +148,7 @@ pub(crate) fn build<L: Layer + ?Sized>(layer: &L, inputs: &[Spec]) -> Result<()>
 fn compute<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor], stage: Stage) -> Vec<Tensor> {
     let state = layer.state();
     let outputs = state.enter(stage, || layer.forward_many(inputs));
-    state.note_outputs(&outputs);
+    state.note_call(inputs, &outputs);
     look_at(&outputs);
     if layer.passes_mask()
         && let ([input], [output]) = (inputs, outputs.as_slice())
@@ -177,6 +177,13 @@ fn activity_cost(regularizer: &Regularizer, output: &Tensor) -> Tensor {
 #[track_caller]
 pub(crate) fn in_primitives<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tensor> {
     training(false, || eagerly(|| compute(layer, inputs, Stage::Trying)))
+}
+
+/// The calls inside of a layer that has been built, recorded on a model's symbols as in inference.
+#[track_caller]
+pub(crate) fn symbolic_call<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tensor> {
+    let enter = || layer.state().enter(Stage::Computing, || layer.forward_many(inputs));
+    training(false, || eagerly(enter))
 }
 
 /// Finds out the outputs' shapes by running the layer on the model's symbols, then records the call as one node.

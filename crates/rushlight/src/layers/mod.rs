@@ -114,11 +114,11 @@ pub use reshape::{Closure, Flatten, Identity, Lambda, Permute, RepeatVector, Res
 pub use sizes::{Margins, Sizes};
 pub use state::{LayerState, Weight, reset_names};
 
-pub(crate) use call::{LayerCall, in_primitives, run as call_layer};
+pub(crate) use call::{LayerCall, in_primitives, run as call_layer, symbolic_call};
 pub(crate) use config::{keras_class, words};
 pub(crate) use loading::with_zero_weights;
 pub(crate) use probe::first_not_finite;
-pub(crate) use registry::is_registered;
+pub(crate) use registry::{is_built_in, is_registered};
 pub(crate) use state::{layers_by_identity, snake_case};
 
 use crate::config::Config;

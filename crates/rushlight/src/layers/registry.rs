@@ -146,6 +146,11 @@ pub fn layer_from_config(config: &Config) -> Result<Arc<dyn Layer>> {
     })
 }
 
+/// Whether a type's name, such as `Conv2d`, is that of a built-in layer.
+pub(crate) fn is_built_in(class: &str) -> bool {
+    BUILT_IN_LAYERS.iter().any(|known| known.eq_ignore_ascii_case(class))
+}
+
 /// Whether [`layer_from_config`] can make layers of this class.
 pub(crate) fn is_registered(class: &str) -> bool {
     let known = CUSTOM.read().unwrap_or_else(PoisonError::into_inner);

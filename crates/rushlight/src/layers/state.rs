@@ -4,6 +4,7 @@ use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layers::loading::first_value;
 use crate::regularizers::Regularizer;
+use rushlight_core::tensor::BATCH;
 use rushlight_core::trace::{Flat, Key, scope_path};
 use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Structure, Tensor, Variable, eagerly};
 use std::cell::RefCell;
@@ -34,6 +35,8 @@ struct Contents {
     is_named: bool,
     weights: Vec<Own>,
     inner: Vec<LayerState>,
+    /// Of the first call, the batch axis open.
+    inputs: Vec<Spec>,
     outputs: Vec<Spec>,
     activity_regularizer: Option<Regularizer>,
 }
@@ -202,10 +205,19 @@ impl LayerState {
         self.lock().outputs.clone()
     }
 
-    pub(crate) fn note_outputs(&self, outputs: &[Tensor]) {
+    /// Shapes and dtypes that the first call got, the first axis open; nothing if there has been none.
+    pub(crate) fn first_inputs(&self) -> Vec<Spec> {
+        self.lock().inputs.clone()
+    }
+
+    pub(crate) fn note_call(&self, inputs: &[&Tensor], outputs: &[Tensor]) {
         let mut contents = self.lock();
         if contents.outputs.is_empty() {
             contents.outputs = outputs.iter().filter_map(|output| output.spec().ok().cloned()).collect();
+            contents.inputs = inputs.iter().filter_map(|input| input.spec().ok().cloned()).collect();
+            for spec in &mut contents.inputs {
+                spec.dims.iter_mut().take(1).for_each(|batch| *batch = BATCH);
+            }
         }
     }
 

@@ -1,10 +1,12 @@
 //! The functional API: symbolic inputs, and the model between inputs and outputs.
 
 use crate::layers::{Inputs, Layer, LayerCall, LayerState};
+use crate::models::Model;
 use rushlight_core::tensor::BATCH;
 use rushlight_core::trace::model::{ModelGraph, Step};
 use rushlight_core::trace::model_input;
 use rushlight_core::{DType, Result, Spec, Tensor};
+use std::any::Any;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
@@ -97,6 +99,18 @@ impl Functional {
 pub(crate) fn layer_of(step: &Step) -> Option<&Arc<dyn Layer>> {
     let call = step.composite()?.as_any().downcast_ref::<LayerCall>()?;
     Some(&call.layer)
+}
+
+/// The graph of layers that a layer is; nothing for layers of other kinds.
+pub(crate) fn functional_of(layer: &dyn Layer) -> Option<&Functional> {
+    let any: &dyn Any = layer;
+    if let Some(shared) = any.downcast_ref::<Arc<dyn Layer>>() {
+        return functional_of(&**shared);
+    }
+    if let Some(model) = any.downcast_ref::<Model>() {
+        return model.functional().or_else(|| functional_of(model.inner_layer()));
+    }
+    any.downcast_ref::<Functional>()
 }
 
 impl Layer for Functional {

@@ -15,7 +15,7 @@ pub(crate) use weights::{read_variables, write_variables};
 use crate::config::Config;
 use crate::layers::{Inputs, Layer, LayerState, layers_by_identity};
 use crate::training::Compiled;
-pub(crate) use functional::{Functional, layer_of};
+pub(crate) use functional::{Functional, functional_of, layer_of};
 use rushlight_core::trace::Recordings;
 use rushlight_core::{Result, Spec, Tensor};
 use std::fmt;

@@ -138,6 +138,19 @@ fn rows_of_layers(state: &LayerState) -> Vec<SummaryRow> {
     rows
 }
 
+impl Summary {
+    /// In one line: `12 layers, 76,810 parameters (300.0 KiB)`.
+    pub(crate) fn totals(&self) -> String {
+        let layers = self.rows.iter().filter(|row| row.class.is_some_and(|class| class != "Input")).count();
+        format!(
+            "{layers} {}, {} parameters ({})",
+            if layers == 1 { "layer" } else { "layers" },
+            grouped(self.trainable_parameters + self.other_parameters),
+            readable_bytes(self.parameter_bytes)
+        )
+    }
+}
+
 /// `1234567` as `1,234,567`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();

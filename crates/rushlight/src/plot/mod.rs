@@ -1,10 +1,13 @@
-//! Pictures for people: learning curves that scale (SVG), light or dark as the reader's screen is, and sheets of
-//! a data set's images.
+//! Pictures for people: learning curves and models, light or dark as the reader's screen is, and sheets of a data
+//! set's images.
 
 mod axis;
+mod font;
+mod model;
 mod sheet;
 mod svg;
 
+pub use model::{ModelPlot, plot_model};
 pub use sheet::contact_sheet;
 
 use crate::files::write_atomically;
