@@ -23,6 +23,7 @@ mod checkpoint;
 mod lambda;
 mod monitor;
 mod nan;
+mod progress_bar;
 mod rates;
 mod stopping;
 mod writing;
@@ -32,6 +33,7 @@ pub use checkpoint::ModelCheckpoint;
 pub use lambda::LambdaCallback;
 pub use monitor::Direction;
 pub use nan::TerminateOnNaN;
+pub use progress_bar::ProgressBar;
 pub use rates::{LearningRateScheduler, ReduceLROnPlateau};
 pub use stopping::EarlyStopping;
 pub use writing::{CsvLogger, Timer};
@@ -90,11 +92,17 @@ pub struct Progressing<'a> {
     pub optimizer: &'a dyn Optimizer,
     /// The epoch, from 0.
     pub epoch: usize,
+    /// The epoch at which training ends, if nothing ends it before.
+    pub epochs: usize,
+    /// Examples in an epoch.
+    pub examples: usize,
+    /// Examples that were trained on in this epoch so far.
+    pub seen: usize,
     /// Training steps made since `fit` was called.
     pub step: usize,
     /// The batch of the training step, before and after it.
     pub batch: Option<&'a Batch>,
-    signals: &'a Signals,
+    pub(crate) signals: &'a Signals,
 }
 
 /// What callbacks tell `fit`.
@@ -121,17 +129,6 @@ impl Signals {
 }
 
 impl<'a> Progressing<'a> {
-    pub(crate) fn new(
-        model: &'a Model,
-        optimizer: &'a dyn Optimizer,
-        epoch: usize,
-        step: usize,
-        batch: Option<&'a Batch>,
-        signals: &'a Signals,
-    ) -> Progressing<'a> {
-        Progressing { model, optimizer, epoch, step, batch, signals }
-    }
-
     /// Ends training after this epoch.
     pub fn stop_training(&self) {
         self.signals.enough.store(true, Ordering::Relaxed);

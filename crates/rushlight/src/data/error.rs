@@ -1,5 +1,6 @@
 //! What can go wrong between a file or an address and a data set in memory.
 
+use rushlight_core::{Error, ErrorKind};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -77,5 +78,15 @@ impl std::error::Error for DataError {
             DataError::Io { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+impl From<DataError> for Error {
+    fn from(error: DataError) -> Error {
+        let kind = match error {
+            DataError::Argument(_) => ErrorKind::Value,
+            _ => ErrorKind::Io,
+        };
+        Error::outside(kind, "data", error.to_string())
     }
 }

@@ -1,7 +1,7 @@
 //! Threads that prepare batches ahead, which come out in their order whoever made them.
 
 use crate::data::Batch;
-use crate::data::dataset::Plan;
+use crate::data::epoch::Plan;
 use rushlight_core::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -4,12 +4,14 @@ use crate::layers::Layer;
 use crate::layers::extra_losses::add_loss;
 use crate::layers::masks::pass_mask;
 use crate::layers::mode::training;
+use crate::layers::precision::{Precision, cast_float};
 use crate::layers::probe::look_at;
 use crate::layers::state::{self, Stage};
+use crate::losses::wide;
 use crate::regularizers::Regularizer;
 use rushlight_core::trace::Composite;
 use rushlight_core::trace::model::record_composite;
-use rushlight_core::{Result, Spec, Tensor, eagerly, scope};
+use rushlight_core::{DType, Result, Spec, Tensor, eagerly, scope};
 use std::sync::Arc;
 
 /// What a layer can be called on: a tensor, a model's input, or several of them.
@@ -147,7 +149,7 @@ pub(crate) fn build<L: Layer + ?Sized>(layer: &L, inputs: &[Spec]) -> Result<()>
 #[track_caller]
 fn compute<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor], stage: Stage) -> Vec<Tensor> {
     let state = layer.state();
-    let outputs = state.enter(stage, || layer.forward_many(inputs));
+    let outputs = in_precision(layer, inputs, stage);
     state.note_call(inputs, &outputs);
     look_at(&outputs);
     if layer.passes_mask()
@@ -158,9 +160,31 @@ fn compute<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor], stage: Stage) -> Ve
     if let Some(regularizer) = state.activity_regularizer()
         && matches!(stage, Stage::Computing)
     {
-        outputs.iter().for_each(|output| add_loss(&activity_cost(&regularizer, output)));
+        outputs.iter().for_each(|output| add_loss(&activity_cost(&regularizer, &wide(output))));
     }
     outputs
+}
+
+/// Runs the layer's computation in the dtypes of its policy, if it has one.
+#[track_caller]
+fn in_precision<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor], stage: Stage) -> Vec<Tensor> {
+    let state = layer.state();
+    let Some(policy) = state.dtype_policy() else {
+        return state.enter(stage, None, || layer.forward_many(inputs));
+    };
+    let run = |dtype: DType, autocast: Option<DType>| {
+        let inputs: Vec<Tensor> = inputs.iter().map(|input| cast_float(input, dtype)).collect();
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        state.enter(stage, autocast, || layer.forward_many(&inputs))
+    };
+    match layer.precision() {
+        Precision::Inner => state.enter(stage, None, || layer.forward_many(inputs)),
+        Precision::Policy => run(policy.compute, Some(policy.compute)),
+        Precision::Full => {
+            let outputs = run(policy.variable, None);
+            outputs.iter().map(|output| cast_float(output, policy.compute)).collect()
+        }
+    }
 }
 
 /// What an output costs, divided by the size of the batch.
@@ -182,8 +206,7 @@ pub(crate) fn in_primitives<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) ->
 /// The calls inside of a layer that has been built, recorded on a model's symbols as in inference.
 #[track_caller]
 pub(crate) fn symbolic_call<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tensor> {
-    let enter = || layer.state().enter(Stage::Computing, || layer.forward_many(inputs));
-    training(false, || eagerly(enter))
+    training(false, || eagerly(|| in_precision(layer, inputs, Stage::Computing)))
 }
 
 /// Finds out the outputs' shapes by running the layer on the model's symbols, then records the call as one node.

@@ -13,7 +13,7 @@
 //! ```
 
 use crate::config::Config;
-use crate::layers::LayerState;
+use crate::layers::{DTypePolicy, LayerState};
 use crate::regularizers::Regularizer;
 use rushlight_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ impl Config {
         let config = Config::new(keras_class(state.class()))
             .set("name", &state.name().to_string())?
             .set("trainable", &state.is_trainable())?;
+        let policy = state.dtype_policy().and_then(DTypePolicy::to_json);
+        let config = policy.into_iter().fold(config, |config, policy| config.with("dtype", policy));
         match state.activity_regularizer() {
             Some(regularizer) => config.set("activity_regularizer", &regularizer),
             None => Ok(config),
@@ -208,6 +210,9 @@ pub(crate) fn restore(state: &LayerState, config: &Config) -> Result<()> {
     }
     if let Some(regularizer) = config.setting_or::<Option<Regularizer>>("activity_regularizer", || None)? {
         state.set_activity_regularizer(Some(regularizer));
+    }
+    if let Some(policy) = config.get("dtype").and_then(DTypePolicy::mixed_from_json) {
+        state.set_dtype_policy(Some(policy));
     }
     state.set_trainable(config.setting_or("trainable", || true)?);
     Ok(())

@@ -300,6 +300,13 @@ macro_rules! basics {
             true
         }
     };
+    (passes_mask, full_precision) => {
+        $crate::layers::define::basics!(passes_mask);
+
+        fn precision(&self) -> $crate::layers::Precision {
+            $crate::layers::Precision::Full
+        }
+    };
 }
 
 /// The class of a layer over `N` spatial axes.

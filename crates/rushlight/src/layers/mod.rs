@@ -61,6 +61,7 @@ mod merge;
 mod mode;
 mod normalization;
 mod pooling;
+mod precision;
 mod probe;
 mod recurrent;
 mod registry;
@@ -108,6 +109,7 @@ pub use pooling::{
     GlobalAveragePooling2d, GlobalAveragePooling3d, GlobalMaxPooling, GlobalMaxPooling1d, GlobalMaxPooling2d,
     GlobalMaxPooling3d, MaxPooling, MaxPooling1d, MaxPooling2d, MaxPooling3d, Stride,
 };
+pub use precision::{DTypePolicy, Precision, dtype_policy, set_dtype_policy, with_dtype_policy};
 pub use recurrent::{Bidirectional, GRU, LSTM, Masking, MergeMode, SimpleRNN, TimeDistributed};
 pub use registry::{BUILT_IN_LAYERS, layer_from_config, register_layer};
 pub use reshape::{Closure, Flatten, Identity, Lambda, Permute, RepeatVector, Reshape, TargetShape};
@@ -187,6 +189,11 @@ pub trait Layer: CloneLayer + std::any::Any + Send + Sync {
         false
     }
 
+    /// In which precision the layer computes under a [`DTypePolicy`].
+    fn precision(&self) -> Precision {
+        Precision::Policy
+    }
+
     /// The output of the layer for these inputs: a tensor, or several (`layer.call([&a, &b])`).
     ///
     /// Builds the layer if this is its first call. The result carries an error if the inputs do not fit.
@@ -220,6 +227,15 @@ pub trait Layer: CloneLayer + std::any::Any + Send + Sync {
         Self: Sized,
     {
         self.state().set_name(name);
+        self
+    }
+
+    /// The same layer with a policy of dtypes of its own; to be given before the layer is called first.
+    fn dtype_policy(self, policy: impl Into<Option<DTypePolicy>>) -> Self
+    where
+        Self: Sized,
+    {
+        self.state().set_dtype_policy(policy.into());
         self
     }
 
@@ -290,5 +306,9 @@ impl Layer for Arc<dyn Layer> {
 
     fn passes_mask(&self) -> bool {
         (**self).passes_mask()
+    }
+
+    fn precision(&self) -> Precision {
+        (**self).precision()
     }
 }

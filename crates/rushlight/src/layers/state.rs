@@ -3,6 +3,7 @@
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layers::loading::first_value;
+use crate::layers::precision::{self, DTypePolicy, cast_float};
 use crate::regularizers::Regularizer;
 use rushlight_core::tensor::BATCH;
 use rushlight_core::trace::{Flat, Key, scope_path};
@@ -39,6 +40,7 @@ struct Contents {
     inputs: Vec<Spec>,
     outputs: Vec<Spec>,
     activity_regularizer: Option<Regularizer>,
+    policy: Option<DTypePolicy>,
 }
 
 struct Own {
@@ -58,6 +60,8 @@ thread_local! {
 struct Frame {
     state: LayerState,
     stage: Stage,
+    /// The dtype in which weights are read.
+    autocast: Option<DType>,
 }
 
 /// What a layer is doing.
@@ -83,7 +87,7 @@ impl LayerState {
             made_at: Location::caller(),
             built: AtomicBool::new(false),
             trainable: AtomicBool::new(true),
-            contents: Mutex::default(),
+            contents: Mutex::new(Contents { policy: policy_of_new_layers(), ..Contents::default() }),
             building: Mutex::new(()),
         }))
     }
@@ -150,6 +154,22 @@ impl LayerState {
     /// As [`Layer::activity_regularizer`](crate::layers::Layer::activity_regularizer).
     pub fn set_activity_regularizer(&self, regularizer: Option<Regularizer>) {
         self.lock().activity_regularizer = regularizer;
+    }
+
+    /// The layer's policy of dtypes, if it was made under one or given one.
+    pub fn dtype_policy(&self) -> Option<DTypePolicy> {
+        self.lock().policy
+    }
+
+    /// As [`Layer::dtype_policy`](crate::layers::Layer::dtype_policy); to be set before the layer is built.
+    pub fn set_dtype_policy(&self, policy: Option<DTypePolicy>) {
+        self.lock().policy = policy;
+    }
+
+    /// Whether this layer or one inside computes in `dtype`.
+    pub(crate) fn computes_in(&self, dtype: DType) -> bool {
+        self.dtype_policy().is_some_and(|policy| policy.compute == dtype)
+            || self.inner_layers().iter().any(|layer| layer.computes_in(dtype))
     }
 
     /// What the trained weights cost by their regularizers, inner layers' included.
@@ -253,9 +273,12 @@ impl LayerState {
         if self.is_built() {
             return Ok(());
         }
-        let dtype =
-            specs.first().map(|spec| spec.dtype).filter(|dtype| dtype.is_float()).unwrap_or(DType::F32);
-        let built = self.enter(Stage::Building(dtype), || eagerly(|| build(specs)));
+        let of_input = specs.first().map(|spec| spec.dtype).filter(|dtype| dtype.is_float());
+        let dtype = match self.dtype_policy() {
+            Some(policy) => policy.variable,
+            None => of_input.unwrap_or(DType::F32),
+        };
+        let built = self.enter(Stage::Building(dtype), None, || eagerly(|| build(specs)));
         match built {
             Ok(()) => self.0.built.store(true, Ordering::Release),
             Err(_) => self.lock().weights.clear(),
@@ -263,9 +286,9 @@ impl LayerState {
         built
     }
 
-    /// Runs `body` as a part of this layer: layers called inside belong to it.
-    pub(crate) fn enter<R>(&self, stage: Stage, body: impl FnOnce() -> R) -> R {
-        ACTIVE.with_borrow_mut(|active| active.push(Frame { state: self.clone(), stage }));
+    /// Runs `body` as a part of this layer: layers called inside belong to it, weights are read in the dtype `autocast`.
+    pub(crate) fn enter<R>(&self, stage: Stage, autocast: Option<DType>, body: impl FnOnce() -> R) -> R {
+        ACTIVE.with_borrow_mut(|active| active.push(Frame { state: self.clone(), stage, autocast }));
         let _leave = Leave;
         body()
     }
@@ -292,6 +315,19 @@ impl Drop for Leave {
 /// The layer that is being built or computed on this thread, the innermost one, and what it is doing.
 pub(crate) fn active() -> Option<(LayerState, Stage)> {
     ACTIVE.with_borrow(|active| active.last().map(|frame| (frame.state.clone(), frame.stage)))
+}
+
+/// That of the layer which is being built, if there is one: what it makes meanwhile is a part of it.
+fn policy_of_new_layers() -> Option<DTypePolicy> {
+    match active() {
+        Some((outer, Stage::Building(_))) => outer.dtype_policy(),
+        _ => precision::dtype_policy(),
+    }
+}
+
+/// The dtype in which the layer that is being computed reads its weights, if not in their own.
+fn autocast() -> Option<DType> {
+    ACTIVE.with_borrow(|active| active.last().and_then(|frame| frame.autocast))
 }
 
 /// Starts the counting of layer names (`dense`, `dense_1`, …) on this thread anew.
@@ -414,23 +450,25 @@ impl Weight {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The value; carries an error if the layer has not been built.
+    /// The value, in the dtype in which the layer computes ([`DTypePolicy`]); carries an error if the layer has not been
+    /// built.
     #[track_caller]
     pub fn read(&self) -> Tensor {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(variable) => variable.read(),
-            None => Tensor::carry(unbuilt()),
+        match (&*self.0.read().unwrap_or_else(PoisonError::into_inner), autocast()) {
+            (Some(variable), Some(dtype)) => cast_float(&variable.read(), dtype),
+            (Some(variable), None) => variable.read(),
+            (None, _) => Tensor::carry(unbuilt()),
         }
     }
 
-    /// Sets the value.
+    /// Sets the value; floats are cast to the dtype of the variable.
     ///
     /// # Errors
     /// As [`Variable::assign`], and if the layer has not been built.
     #[track_caller]
     pub fn assign(&self, value: &Tensor) -> Result<()> {
         match self.variable() {
-            Some(variable) => variable.assign(value),
+            Some(variable) => variable.assign(&cast_float(value, variable.spec().dtype)),
             None => Err(unbuilt()),
         }
     }

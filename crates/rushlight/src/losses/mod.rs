@@ -36,7 +36,7 @@ pub use regression::{
 pub(crate) use crossentropy::class_numbers;
 
 use crate::config::{Config, Configured};
-use crate::layers::snake_case;
+use crate::layers::{mask_of, snake_case};
 use crate::metrics::MeanOf;
 use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Tensor, where_};
 use std::sync::Arc;
@@ -108,6 +108,15 @@ impl Reduction {
     }
 }
 
+/// What two masks, either of which may not be there, leave.
+#[track_caller]
+fn both(a: Option<Tensor>, b: Option<Tensor>) -> Option<Tensor> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.logical_and(&b)),
+        (a, b) => a.or(b),
+    }
+}
+
 /// Weights with axes of size 1 at their end, until they have as many as the values.
 #[track_caller]
 pub(crate) fn spread(weights: &Tensor, values: &Spec) -> Tensor {
@@ -136,17 +145,18 @@ pub trait Loss: Send + Sync + 'static {
         Reduction::SumOverBatchSize
     }
 
-    /// The loss of a batch: a scalar, unless nothing is reduced. Each value counts times its weight.
+    /// The loss of a batch: a scalar, unless nothing is reduced. Each value counts times its weight, and only where the
+    /// mask of the predictions ([`mask_of`](crate::layers::mask_of)) says so.
     #[track_caller]
     fn reduced(&self, targets: &Tensor, predictions: &Tensor, weights: Option<&Tensor>) -> Tensor {
-        let mask = self.mask(targets, predictions);
+        let mask = both(self.mask(targets, predictions), mask_of(predictions));
         self.reduction().reduce(&self.values(targets, predictions), mask.as_ref(), weights)
     }
 
     /// The mean loss: a scalar.
     #[track_caller]
     fn mean(&self, targets: &Tensor, predictions: &Tensor) -> Tensor {
-        let mask = self.mask(targets, predictions);
+        let mask = both(self.mask(targets, predictions), mask_of(predictions));
         Reduction::SumOverBatchSize.reduce(&self.values(targets, predictions), mask.as_ref(), None)
     }
 

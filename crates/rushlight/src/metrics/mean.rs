@@ -1,7 +1,7 @@
 //! Means and sums, and metrics that are means of a value for each example.
 
 use crate::config::Config;
-use crate::layers::snake_case;
+use crate::layers::{mask_of, snake_case};
 use crate::losses::{Loss, spread};
 use crate::metrics::{Metric, clear, ratio, zeros};
 use rushlight_core::{DType, Result, Structure, Tensor, Variable};
@@ -216,7 +216,14 @@ impl<M: Measure> Metric for MeanOf<M> {
         predictions: &Tensor,
         weights: Option<&Tensor>,
     ) -> Result<()> {
-        self.mean.add_weighted(&self.measure.values(targets, predictions), weights)
+        let values = self.measure.values(targets, predictions);
+        // What the mask of the predictions leaves out has no weight.
+        let Some(mask) = mask_of(predictions) else { return self.mean.add_weighted(&values, weights) };
+        let spec = values.spec()?;
+        let mask = spread(&mask.cast(spec.dtype), spec);
+        let weights =
+            weights.map_or_else(|| mask.clone(), |given| spread(&given.cast(spec.dtype), spec) * &mask);
+        self.mean.add_weighted(&values, Some(&weights))
     }
 
     #[track_caller]

@@ -1,6 +1,6 @@
 //! The functional API: symbolic inputs, and the model between inputs and outputs.
 
-use crate::layers::{Inputs, Layer, LayerCall, LayerState};
+use crate::layers::{Inputs, Layer, LayerCall, LayerState, Precision};
 use crate::models::Model;
 use rushlight_core::tensor::BATCH;
 use rushlight_core::trace::model::{ModelGraph, Step};
@@ -121,5 +121,9 @@ impl Layer for Functional {
     #[track_caller]
     fn forward_many(&self, inputs: &[&Tensor]) -> Vec<Tensor> {
         self.graph.run(inputs)
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Inner
     }
 }

@@ -13,7 +13,7 @@ pub use weights::weights_metadata;
 pub(crate) use weights::{read_variables, write_variables};
 
 use crate::config::Config;
-use crate::layers::{Inputs, Layer, LayerState, layers_by_identity};
+use crate::layers::{Inputs, Layer, LayerState, Precision, layers_by_identity};
 use crate::training::Compiled;
 pub(crate) use functional::{Functional, functional_of, layer_of};
 use rushlight_core::trace::Recordings;
@@ -111,6 +111,10 @@ impl Layer for Model {
 
     fn passes_mask(&self) -> bool {
         self.layer.passes_mask()
+    }
+
+    fn precision(&self) -> Precision {
+        self.layer.precision()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Layers one after the other.
 
-use crate::layers::{Layer, LayerState};
+use crate::layers::{Layer, LayerState, Precision};
 use crate::models::functional::Functional;
 use crate::models::{Input, Model};
 use rushlight_core::{Result, Tensor};
@@ -88,5 +88,9 @@ impl Layer for Sequential {
             x = layer.call(&x);
         }
         x
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Inner
     }
 }

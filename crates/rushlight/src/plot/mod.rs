@@ -2,10 +2,11 @@
 //! set's images.
 
 mod axis;
+mod curve;
 mod font;
 mod model;
+mod scene;
 mod sheet;
-mod svg;
 
 pub use model::{ModelPlot, plot_model};
 pub use sheet::contact_sheet;
@@ -86,14 +87,27 @@ impl LearningCurve {
         self
     }
 
-    /// The picture.
+    /// The picture as SVG, light or dark as the reader's screen is.
     pub fn to_svg(&self) -> String {
-        svg::draw(self)
+        curve::draw(self).to_svg()
     }
 
-    /// Writes the picture to a file, all of it or nothing.
+    /// The picture as a PNG file, in which a unit of the picture takes `scale` pixels.
+    ///
+    /// # Errors
+    /// If the scale makes no sense, or the picture becomes too large.
+    pub fn to_png(&self, scale: f64) -> io::Result<Vec<u8>> {
+        curve::draw(self).to_png(scale)
+    }
+
+    /// Writes the picture to a file, all of it or nothing: as PNG if the file ends in `.png`, else as SVG.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        write_atomically(path, self.to_svg().as_bytes())
+        let is_png = path.as_ref().extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+        let content = if is_png { self.to_png(2.0)? } else { self.to_svg().into_bytes() };
+        write_atomically(path, &content)
     }
 }
 

@@ -20,9 +20,10 @@ fn attributes<'a>(svg: &'a str, name: &str) -> Vec<&'a str> {
 #[test]
 fn a_picture_holds_a_line_for_each_run_and_marks_the_best() {
     let svg = curve().to_svg();
-    assert_eq!(svg.matches("<path class=\"line s0\"").count(), 2);
-    assert_eq!(svg.matches("<path class=\"line s1\"").count(), 2);
-    assert_eq!(svg.matches("<circle class=\"best s1\"").count(), 2);
+    // In each panel the line itself, and a sample beside its name.
+    assert_eq!(svg.matches("<path class=\"line-0\"").count(), 4);
+    assert_eq!(svg.matches("<path class=\"line-1\"").count(), 4);
+    assert_eq!(svg.matches("<path class=\"best-1\"").count(), 2);
     for text in
         ["Small DenseNet on CIFAR-10", "76,810 parameters", ">loss<", ">accuracy<", ">validation<", ">epoch<"]
     {
@@ -30,7 +31,8 @@ fn a_picture_holds_a_line_for_each_run_and_marks_the_best() {
     }
     assert!(svg.contains("best validation: 0.5468 at epoch 17"), "{svg}");
     assert!(svg.contains(" % at epoch "), "accuracy is told in percent");
-    assert!(attributes(&svg, "d").iter().all(|path| path.matches('L').count() == 19));
+    let long = attributes(&svg, "d").into_iter().filter(|path| path.matches('L').count() == 19);
+    assert_eq!(long.count(), 4, "a point for each epoch");
 }
 
 #[test]
@@ -44,12 +46,14 @@ fn everything_lies_on_the_page() {
             }
         }
     };
-    inside(&["x", "x1", "x2", "cx"], 928.0);
-    inside(&["y", "y1", "y2", "cy"], 384.0);
-    for number in
-        attributes(&svg, "d").join("L").replace('M', "L").split(['L', ' ']).filter(|n| !n.is_empty())
-    {
-        assert!((0.0..=928.0).contains(&number.parse::<f64>().unwrap()));
+    inside(&["x"], 928.0);
+    inside(&["y"], 384.0);
+    for path in attributes(&svg, "d") {
+        let numbers = path.split(['M', 'L', 'C', ' ']).filter(|number| !number.is_empty());
+        for (index, number) in numbers.enumerate() {
+            let limit = if index % 2 == 0 { 928.0 } else { 384.0 };
+            assert!((0.0..=limit).contains(&number.parse::<f64>().unwrap()), "{path}");
+        }
     }
 }
 
@@ -70,12 +74,13 @@ fn the_best_is_the_lowest_loss_and_the_highest_accuracy() {
 fn odd_series_are_drawn_too() {
     let points = [(1.0, 1.0), (2.0, f64::NAN), (3.0, 0.5), (4.0, 0.25), (5.0, f64::INFINITY)];
     let svg = LearningCurve::new("a < b & \"c\"\u{7}").series("loss", "train", points).to_svg();
-    assert_eq!(attributes(&svg, "d").len(), 2, "a dot and a line");
+    assert_eq!(svg.matches("<path class=\"dot-0\"").count(), 1, "a value alone");
+    assert_eq!(svg.matches("<path class=\"line-0\"").count(), 2, "a line, and its sample");
     assert!(svg.contains("<title>a &lt; b &amp; &quot;c&quot; </title>"), "{svg}");
     assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     for empty in [LearningCurve::new("empty"), LearningCurve::new("none").series("loss", "train", [])] {
         let svg = empty.to_svg();
-        assert!(svg.ends_with("</svg>\n") && !svg.contains("<circle"), "{svg}");
+        assert!(svg.ends_with("</svg>\n") && !svg.contains("best-"), "{svg}");
     }
 }
 
@@ -85,6 +90,10 @@ fn a_picture_is_saved_whole() {
     let path = scratch.0.join("docs/curve.svg");
     curve().save(&path).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), curve().to_svg());
+    let path = scratch.0.join("docs/curve.png");
+    curve().save(&path).unwrap();
+    let pixels = crate::data::read_picture(&path).unwrap();
+    assert_eq!((pixels.width, pixels.height), (2 * 928, 2 * 384));
     let file = scratch.write("file", b"");
     assert!(curve().save(file.join("curve.svg")).is_err());
 }

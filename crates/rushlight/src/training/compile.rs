@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::layers::snake_case;
 use crate::losses::{self, Loss};
 use crate::metrics::{self, Accuracy, IntoMetrics, Metric};
-use crate::optimizers::{self, Optimizer};
+use crate::optimizers::{self, LossScaleOptimizer, Optimizer};
 use crate::training::Step;
 use rushlight_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
@@ -99,6 +99,13 @@ impl Compile {
             metrics: Vec::new(),
             train_step: None,
             run_eagerly: false,
+        }
+    }
+
+    /// Puts the optimizer into one that scales the loss, unless it is one.
+    pub(crate) fn scale_loss(&mut self) {
+        if self.optimizer.config().class() != "LossScaleOptimizer" {
+            self.optimizer = Arc::new(LossScaleOptimizer::new(self.optimizer.clone()));
         }
     }
 

@@ -1,8 +1,8 @@
 //! What `compile` puts together: a training step and an evaluation step over batches.
 
 use crate::data::Batch;
-use crate::layers::{Layer, training};
-use crate::losses::Loss;
+use crate::layers::{Layer, mask_of, set_mask, training};
+use crate::losses::{Loss, wide};
 use crate::metrics::Mean;
 use crate::models::Model;
 use crate::training::{Compile, Forward, Logs, Step};
@@ -205,11 +205,22 @@ impl Compiled {
             else {
                 continue;
             };
+            let prediction = wide_with_mask(prediction);
             let weights = if judge.is_weighted { step.weights_of(judge.output) } else { None };
-            judge.metric.update_weighted(target, prediction, weights)?;
+            judge.metric.update_weighted(target, &prediction, weights)?;
         }
         Ok(())
     }
+}
+
+/// Predictions in at least single precision, with their mask.
+#[track_caller]
+fn wide_with_mask(prediction: &Tensor) -> Tensor {
+    let widened = wide(prediction);
+    if let Some(mask) = mask_of(prediction) {
+        set_mask(&widened, &mask);
+    }
+    widened
 }
 
 /// The arguments by which a recorded step is found: shapes and dtypes, and which variables are trained.

@@ -11,7 +11,7 @@ use rushlight_core::tensor::{BATCH, Dims};
 use rushlight_core::trace::model::Step;
 use rushlight_core::trace::{Flat, model_input};
 use rushlight_core::{
-    Error, ErrorKind, Result, Spec, Structure, Tensor, concat, eagerly, run_functions_eagerly,
+    DType, Error, ErrorKind, Result, Spec, Structure, Tensor, concat, eagerly, run_functions_eagerly,
 };
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -26,8 +26,14 @@ impl Model {
 
     /// As [`Model::compile`], with everything else that can be said: weights of losses, metrics of several outputs, a
     /// training step of your own.
+    ///
+    /// The optimizer of a model that computes in `f16` ([`DTypePolicy`](crate::layers::DTypePolicy)) is put into a
+    /// [`LossScaleOptimizer`](crate::optimizers::LossScaleOptimizer), unless it is one.
     #[track_caller]
-    pub fn compile_with(&mut self, settings: Compile) {
+    pub fn compile_with(&mut self, mut settings: Compile) {
+        if self.state().computes_in(DType::F16) {
+            settings.scale_loss();
+        }
         self.compiled = Some(Arc::new(Compiled::new(settings, self.output_names())));
     }
 

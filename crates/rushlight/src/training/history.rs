@@ -1,6 +1,7 @@
 //! What was measured, epoch by epoch.
 
 use crate::files::write_atomically;
+use crate::plot::LearningCurve;
 use rushlight_core::{Error, ErrorKind, Result};
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -56,19 +57,50 @@ impl History {
         self.epochs.iter().filter_map(|epoch| epoch.logs.get(name)).collect()
     }
 
-    /// The last value of that name.
-    pub fn last(&self, name: &str) -> Option<f64> {
-        self.get(name).last().copied()
-    }
-
-    /// A table in CSV: a row for each epoch, numbered from 1, with everything measured.
-    pub fn to_csv(&self) -> String {
+    /// Everything that was measured, in the order in which it came.
+    fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in self.epochs.iter().flat_map(|epoch| &epoch.logs.0) {
             if !names.contains(&name.as_str()) {
                 names.push(name);
             }
         }
+        names
+    }
+
+    /// The last value of that name.
+    pub fn last(&self, name: &str) -> Option<f64> {
+        self.get(name).last().copied()
+    }
+
+    /// The learning curves: a panel for each measure, in it a line for training and one for validation.
+    ///
+    /// ```
+    /// # use rushlight::prelude::*;
+    /// # let x = Tensor::linspace(-1.0, 1.0, 32, DType::F32).reshape([32, 1]);
+    /// # let data = Dataset::from_tensors(&x, &(&x * 2.0))?;
+    /// # let mut model = Sequential::new().add(Dense::new(1)).model([1])?;
+    /// # model.compile(Sgd::new(0.1), MeanSquaredError, ());
+    /// let history = model.fit(&data, Fit::epochs(3).validation(&data).verbose(0))?;
+    /// let path = std::env::temp_dir().join("rushlight-history.png");
+    /// history.plot("a line").save(&path).unwrap();
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), rushlight::Error>(())
+    /// ```
+    pub fn plot(&self, title: impl Into<String>) -> LearningCurve {
+        self.names().into_iter().fold(LearningCurve::new(title), |curve, name| {
+            let (measure, run) = match name.strip_prefix("val_") {
+                Some(measure) => (measure, "validation"),
+                None => (name, "training"),
+            };
+            let value = |epoch: &Epoch| epoch.logs.get(name).map(|value| (epoch.number as f64 + 1.0, value));
+            curve.series(measure, run, self.epochs.iter().filter_map(value))
+        })
+    }
+
+    /// A table in CSV: a row for each epoch, numbered from 1, with everything measured.
+    pub fn to_csv(&self) -> String {
+        let names = self.names();
         let mut text = format!("epoch,{},seconds\n", names.join(","));
         for epoch in &self.epochs {
             let _ = write!(text, "{}", epoch.number + 1);

@@ -16,3 +16,4 @@ pub use step::{Forward, Step};
 
 pub(crate) use compile::Judge;
 pub(crate) use compiled::Compiled;
+pub(crate) use progress::{Output, Progress, Verbosity};

@@ -5,8 +5,7 @@ use crate::data::{Batch, Batches, Dataset};
 use crate::layers::Layer;
 use crate::models::Model;
 use crate::training::options::Validation;
-use crate::training::progress::{Progress, Verbosity};
-use crate::training::{Compiled, Epoch, Fit, History, Logs};
+use crate::training::{Compiled, Epoch, Fit, History, Logs, Progress, Verbosity};
 use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Tensor};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,6 +36,8 @@ pub(crate) struct Run<'a> {
     class_weights: Option<Tensor>,
     history: History,
     step: usize,
+    /// Examples of the running epoch.
+    seen: usize,
     /// What is left of the pass over the data, where an epoch is not a whole one; and the number of the next pass.
     feed: Option<Feed>,
     pass: u64,
@@ -95,9 +96,18 @@ impl<'a> Run<'a> {
             class_weights: class_weights(&options.class_weights)?,
             history: History::default(),
             step: 0,
+            seen: 0,
             feed: None,
             pass: options.initial_epoch as u64,
         })
+    }
+
+    /// Examples in an epoch.
+    fn examples(&self) -> usize {
+        match self.steps_per_epoch {
+            Some(steps) => steps * self.data.batch_size(),
+            None => self.data.len(),
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -112,7 +122,17 @@ impl<'a> Run<'a> {
         mut call: impl FnMut(&mut dyn Callback, &Progressing, &History) -> Result<()>,
     ) -> Result<()> {
         let optimizer = &*self.compiled.settings.optimizer;
-        let state = Progressing::new(self.model, optimizer, epoch, self.step, batch, &self.signals);
+        let state = Progressing {
+            model: self.model,
+            optimizer,
+            epoch,
+            epochs: self.epochs,
+            examples: self.examples(),
+            seen: self.seen,
+            step: self.step,
+            batch,
+            signals: &self.signals,
+        };
         self.callbacks.iter_mut().try_for_each(|callback| call(&mut **callback, &state, &self.history))
     }
 
@@ -141,15 +161,12 @@ impl<'a> Run<'a> {
     /// Trains one epoch; false if it was interrupted.
     #[track_caller]
     fn epoch(&mut self, epoch: usize, is_first: bool) -> Result<bool> {
+        self.seen = 0;
         self.each_callback(epoch, None, |callback, state, _| callback.on_epoch_begin(state))?;
         self.compiled.reset()?;
-        let examples = match self.steps_per_epoch {
-            Some(steps) => steps * self.data.batch_size(),
-            None => self.data.len(),
-        };
-        let mut progress = Progress::new(self.verbosity, self.unit, epoch, self.epochs, examples);
+        let mut progress = Progress::new(self.verbosity, self.unit, epoch, self.epochs, self.examples());
         let started = Instant::now();
-        let (mut seen, mut steps, mut data_time) = (0, 0, Duration::ZERO);
+        let (mut steps, mut data_time) = (0, Duration::ZERO);
         let mut variables = Vec::new();
         loop {
             let asked = Instant::now();
@@ -168,12 +185,12 @@ impl<'a> Run<'a> {
             self.each_callback(epoch, group.first(), |callback, state, _| callback.on_batch_begin(state))?;
             self.compiled.train_each(self.model, &variables, &group)?;
             for batch in &group {
-                seen += batch.size()?;
+                self.seen += batch.size()?;
             }
             steps += group.len();
             self.step += group.len();
             if progress.is_due() {
-                progress.show(seen, &self.compiled.logs("")?);
+                progress.show(self.seen, &self.compiled.logs("")?);
             }
             let compiled = self.compiled;
             self.each_callback(epoch, group.last(), |callback, state, _| {
@@ -183,7 +200,7 @@ impl<'a> Run<'a> {
                 break;
             }
         }
-        if seen == 0 {
+        if self.seen == 0 {
             let rule = "the data set must have at least one batch";
             return Err(Error::new(ErrorKind::Value, "fit", rule));
         }
@@ -201,12 +218,13 @@ impl<'a> Run<'a> {
             progress.abandon();
             return Ok(false);
         }
-        progress.finish(seen, training_time, &logs);
+        progress.finish(self.seen, training_time, &logs);
         if is_first && training_time > SHORT_EPOCH {
             let part = data_time.as_secs_f64() / training_time.as_secs_f64();
             progress.waited(part, MUCH_WAITING);
         }
-        self.history.epochs.push(Epoch { number: epoch, logs, training_time, data_time, examples: seen });
+        let examples = self.seen;
+        self.history.epochs.push(Epoch { number: epoch, logs, training_time, data_time, examples });
         self.each_callback(epoch, None, |callback, state, history| callback.on_epoch_end(state, history))?;
         Ok(true)
     }

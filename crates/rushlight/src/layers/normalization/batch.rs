@@ -98,7 +98,7 @@ impl BatchNormalization {
 }
 
 impl Layer for BatchNormalization {
-    basics!(passes_mask);
+    basics!(passes_mask, full_precision);
 
     fn build(&self, input: &Spec) -> Result<()> {
         let Some(axis) = self.channel_axis(input.rank()) else {

@@ -62,7 +62,7 @@ impl GroupNormalization {
 }
 
 impl Layer for GroupNormalization {
-    basics!(passes_mask);
+    basics!(passes_mask, full_precision);
 
     fn build(&self, input: &Spec) -> Result<()> {
         let (axis, _) = self.layout(input)?;

@@ -57,7 +57,7 @@ layer! {
 }
 
 impl Layer for LayerNormalization {
-    basics!(passes_mask);
+    basics!(passes_mask, full_precision);
 
     fn build(&self, input: &Spec) -> Result<()> {
         let (_, sizes) = normalized("LayerNormalization", &self.axis, input)?;
@@ -113,7 +113,7 @@ layer! {
 }
 
 impl Layer for RMSNormalization {
-    basics!(passes_mask);
+    basics!(passes_mask, full_precision);
 
     fn build(&self, input: &Spec) -> Result<()> {
         let (_, sizes) = normalized("RMSNormalization", &self.axis, input)?;

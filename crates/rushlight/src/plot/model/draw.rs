@@ -1,9 +1,10 @@
 //! From a diagram to a page: how large boxes are, what stands in them, and the lines between them.
 
 use super::diagram::{Diagram, Part, Row};
-use super::layout::{Line, Node, Piece, Stands, lay_out};
-use super::scene::{Family, Look, Scene, Shape, rectangle};
+use super::layout::{Node, Stands, lay_out};
+use super::looks::{ARROW, BORDER, CLASS, FRAME, Family, GROUND, NAME, OP, OUTPUT, RULE, WIRE};
 use crate::plot::font;
+use crate::plot::scene::{Anchor, Look, NOTE, Path, Piece, Scene, Shape, TITLE};
 
 const EDGE: f64 = 28.0;
 const HEAD: f64 = 84.0;
@@ -24,17 +25,13 @@ const FRAME_HEAD: f64 = 30.0;
 /// The page with a heading and the diagram.
 pub(super) fn page(diagram: &Diagram, title: &str, note: &str, names: bool, columns: Option<usize>) -> Scene {
     let drawn = draw(diagram, names, columns);
-    let heading = text_width(title, Look::Title).max(text_width(note, Look::Note));
+    let heading = text_width(title, TITLE).max(text_width(note, NOTE));
     let width = (drawn.width.max(heading) + 2.0 * EDGE).ceil();
     let height = (drawn.height + HEAD + EDGE).ceil();
-    let mut shapes = vec![
-        outline(rectangle([0.5, 0.5, width - 1.0, height - 1.0], [8.0; 4]), Look::Page),
-        text(EDGE, 38.0, Look::Title, title),
-        text(EDGE, 57.0, Look::Note, note),
-    ];
+    let mut scene = Scene::page([width, height], EDGE, title, note);
     let left = (width - drawn.width) / 2.0;
-    shapes.extend(drawn.shapes.into_iter().map(|shape| shape.moved(left, HEAD)));
-    Scene { width, height, title: title.to_string(), shapes }
+    scene.shapes.extend(drawn.shapes.into_iter().map(|shape| shape.moved(left, HEAD)));
+    scene
 }
 
 /// A diagram in its place, with where lines enter and leave it.
@@ -75,8 +72,7 @@ fn draw(diagram: &Diagram, names: bool, columns: Option<usize>) -> Drawn {
                 drawn.exits.push(x);
                 // From the end of its column to the lower edge of what is around.
                 if layout.height - y > 0.5 {
-                    let pieces = vec![Piece::To((x, layout.height))];
-                    drawn.shapes.push(outline(Line { start: (x, y), pieces, arrow: false }, Look::Wire));
+                    drawn.shapes.push(outline(Path::line((x, y), (x, layout.height)), WIRE));
                 }
             }
             Part::Rows(_) | Part::Frame(..) => {
@@ -85,22 +81,19 @@ fn draw(diagram: &Diagram, names: bool, columns: Option<usize>) -> Drawn {
         }
     }
     for line in layout.lines {
-        let end = match line.pieces.last() {
-            Some(Piece::To(end) | Piece::Curve(_, _, end)) => *end,
-            None => line.start,
-        };
+        let end = line.path.end();
         let arrow = line.arrow;
-        drawn.shapes.push(outline(line, Look::Wire));
+        drawn.shapes.push(outline(line.path, WIRE));
         if arrow {
-            drawn.shapes.push(outline(arrow_head(end), Look::Arrow));
+            drawn.shapes.push(outline(arrow_head(end), ARROW));
         }
     }
     drawn
 }
 
-fn arrow_head((x, y): (f64, f64)) -> Line {
+fn arrow_head((x, y): (f64, f64)) -> Path {
     let pieces = vec![Piece::To((x - 3.6, y - 7.5)), Piece::To((x + 3.6, y - 7.5)), Piece::To((x, y))];
-    Line { start: (x, y), pieces, arrow: false }
+    Path { start: (x, y), pieces }
 }
 
 /// A box: a row for each layer, with a stripe in the colour of its family.
@@ -109,27 +102,25 @@ fn rows_body(rows: &[Row], names: bool) -> Body {
     let heights: Vec<f64> = rows.iter().map(|row| row_height(row, names)).collect();
     let height = heights.iter().sum();
     let whole = [0.0, 0.0, width, height];
-    let mut shapes = vec![outline(rectangle(whole, [RADIUS; 4]), Look::Ground)];
+    let mut shapes = vec![outline(Path::rectangle(whole, [RADIUS; 4]), GROUND)];
     let mut top = 0.0;
     for (index, (row, &height)) in rows.iter().zip(&heights).enumerate() {
         let upper = if index == 0 { RADIUS } else { 0.0 };
         let lower = if index + 1 == rows.len() { RADIUS } else { 0.0 };
-        let family = Family::of(&row.class);
+        let (stripe, tint) = Family::of(&row.class).looks();
         shapes.push(Shape::Outline {
-            path: rectangle([0.0, top, width, height], [upper, upper, lower, lower]),
-            look: Look::Tint(family),
+            path: Path::rectangle([0.0, top, width, height], [upper, upper, lower, lower]),
+            look: tint,
             tip: Some(tip(row)),
         });
-        let stripe = rectangle([0.0, top, STRIPE, height], [upper, 0.0, 0.0, lower]);
-        shapes.push(outline(stripe, Look::Stripe(family)));
+        shapes.push(outline(Path::rectangle([0.0, top, STRIPE, height], [upper, 0.0, 0.0, lower]), stripe));
         if index > 0 {
-            let pieces = vec![Piece::To((width, top))];
-            shapes.push(outline(Line { start: (STRIPE, top), pieces, arrow: false }, Look::Rule));
+            shapes.push(outline(Path::line((STRIPE, top), (width, top)), RULE));
         }
         row_texts(row, names, [top, width], &mut shapes);
         top += height;
     }
-    shapes.push(outline(rectangle(whole, [RADIUS; 4]), Look::Border));
+    shapes.push(outline(Path::rectangle(whole, [RADIUS; 4]), BORDER));
     Body { node: Node::new(width, height), shapes }
 }
 
@@ -143,7 +134,7 @@ fn tip(row: &Row) -> String {
 }
 
 fn class_look(row: &Row) -> Look {
-    if row.is_op { Look::Op } else { Look::Class }
+    if row.is_op { OP } else { CLASS }
 }
 
 /// Whether the name has a line of its own.
@@ -162,8 +153,8 @@ fn row_height(row: &Row, names: bool) -> f64 {
 
 fn row_width(row: &Row, names: bool) -> f64 {
     let class = text_width(&row.class, class_look(row));
-    let name = if shows_name(row, names) { text_width(&row.name, Look::Name) } else { 0.0 };
-    let outputs = row.shapes().iter().map(|shape| text_width(shape, Look::Output)).fold(0.0, f64::max);
+    let name = if shows_name(row, names) { text_width(&row.name, NAME) } else { 0.0 };
+    let outputs = row.shapes().iter().map(|shape| text_width(shape, OUTPUT)).fold(0.0, f64::max);
     STRIPE + 2.0 * INSET + class.max(name) + BETWEEN + outputs
 }
 
@@ -174,7 +165,7 @@ fn row_texts(row: &Row, names: bool, [top, width]: [f64; 2], shapes: &mut Vec<Sh
     let middle = top + height / 2.0 + 4.0;
     if shows_name(row, names) {
         shapes.push(text(left, middle - 7.5, class_look(row), &row.class));
-        shapes.push(text(left, middle + 7.5, Look::Name, &row.name));
+        shapes.push(text(left, middle + 7.5, NAME, &row.name));
     } else {
         shapes.push(text(left, middle, class_look(row), &row.class));
     }
@@ -182,7 +173,7 @@ fn row_texts(row: &Row, names: bool, [top, width]: [f64; 2], shapes: &mut Vec<Sh
     for (index, shape) in outputs.into_iter().enumerate() {
         let aside = (index as f64 - (row.outputs.len() - 1) as f64 / 2.0) * 15.0;
         let (x, y) = (width - INSET, middle + aside);
-        shapes.push(Shape::Text { x, y, look: Look::Output, from_right: true, text: shape });
+        shapes.push(Shape::Text { x, y, look: OUTPUT, anchor: Anchor::End, text: shape });
     }
 }
 
@@ -190,8 +181,8 @@ fn row_texts(row: &Row, names: bool, [top, width]: [f64; 2], shapes: &mut Vec<Sh
 fn frame_body(row: &Row, inner: &Diagram, names: bool) -> Body {
     let drawn = draw(inner, names, None);
     let label = if row.name.is_empty() { String::new() } else { format!("  {}", row.name) };
-    let class_width = text_width(&row.class, Look::Class);
-    let heading = class_width + text_width(&label, Look::Name) + 8.0;
+    let class_width = text_width(&row.class, CLASS);
+    let heading = class_width + text_width(&label, NAME) + 8.0;
     let first = drawn.entries.iter().copied().fold(drawn.width, f64::min);
     let last = drawn.entries.iter().copied().fold(0.0, f64::max);
     // To the left of all lines, or to their right, wherever the frame grows less.
@@ -207,16 +198,14 @@ fn frame_body(row: &Row, inner: &Diagram, names: bool) -> Body {
     let height = FRAME_HEAD + drawn.height + FRAME_EDGE;
     let mut shapes = vec![
         Shape::Outline {
-            path: rectangle([0.0, 0.0, width, height], [8.0; 4]),
-            look: Look::Frame,
+            path: Path::rectangle([0.0, 0.0, width, height], [8.0; 4]),
+            look: FRAME,
             tip: Some(tip(row)),
         },
-        text(x, 19.0, Look::Class, &row.class),
-        text(x + class_width, 19.0, Look::Name, &label),
+        text(x, 19.0, CLASS, &row.class),
+        text(x + class_width, 19.0, NAME, &label),
     ];
-    let wire = |start: (f64, f64), end: (f64, f64)| {
-        outline(Line { start, pieces: vec![Piece::To(end)], arrow: false }, Look::Wire)
-    };
+    let wire = |start, end| outline(Path::line(start, end), WIRE);
     for entry in &drawn.entries {
         shapes.push(wire((left + entry, 0.0), (left + entry, FRAME_HEAD)));
     }
@@ -230,14 +219,13 @@ fn frame_body(row: &Row, inner: &Diagram, names: bool) -> Body {
 }
 
 fn text_width(text: &str, look: Look) -> f64 {
-    let paint = look.paint();
-    font::width(text, paint.size, paint.bold) * SLACK
+    font::width(text, look.size, look.bold) * SLACK
 }
 
-fn outline(path: Line, look: Look) -> Shape {
+fn outline(path: Path, look: Look) -> Shape {
     Shape::Outline { path, look, tip: None }
 }
 
 fn text(x: f64, y: f64, look: Look, text: &str) -> Shape {
-    Shape::Text { x, y, look, from_right: false, text: text.to_string() }
+    Shape::Text { x, y, look, anchor: Anchor::Start, text: text.to_string() }
 }

@@ -3,16 +3,14 @@
 mod diagram;
 mod draw;
 mod layout;
-mod png;
-mod scene;
-mod svg;
+mod looks;
 mod text;
 
 use crate::files::write_atomically;
 use crate::models::Model;
+use crate::plot::scene::Scene;
 use diagram::Diagram;
 use rushlight_core::{Error, ErrorKind, Result};
-use scene::Scene;
 use std::path::Path;
 
 /// Writes a picture of a model to a file: SVG, PNG, DOT (`.dot`, `.gv`) or Mermaid (`.mmd`, `.mermaid`), by its ending.
@@ -115,7 +113,7 @@ impl ModelPlot {
     /// # Errors
     /// If the model is neither functional nor has been called, so that its shapes are not known.
     pub fn to_svg(&self) -> Result<String> {
-        Ok(svg::write(&self.scene()?))
+        Ok(self.scene()?.to_svg())
     }
 
     /// The picture as a PNG file.
@@ -123,7 +121,9 @@ impl ModelPlot {
     /// # Errors
     /// As [`ModelPlot::to_svg`], and if the scale makes no sense or the picture becomes too large.
     pub fn to_png(&self) -> Result<Vec<u8>> {
-        png::write(&self.scene()?, self.scale)
+        self.scene()?
+            .to_png(self.scale)
+            .map_err(|error| Error::outside(ErrorKind::Value, "plot_model", error.to_string()))
     }
 
     /// The model in Graphviz's language.

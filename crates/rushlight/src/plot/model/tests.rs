@@ -1,7 +1,7 @@
-use super::layout::{Line, Piece};
-use super::scene::{Look, Shape};
+use super::looks::{ARROW, FRAME, GROUND, WIRE};
 use super::*;
 use crate::applications;
+use crate::plot::scene::{Look, Path as Outline, Piece, Shape};
 use crate::prelude::*;
 use crate::testing::Scratch;
 
@@ -34,15 +34,8 @@ impl Layer for Residual {
     }
 }
 
-fn end(line: &Line) -> (f64, f64) {
-    match line.pieces.last() {
-        Some(Piece::To(end) | Piece::Curve(_, _, end)) => *end,
-        None => line.start,
-    }
-}
-
 /// Left, top, right and bottom of an outline.
-fn bounds(line: &Line) -> [f64; 4] {
+fn bounds(line: &Outline) -> [f64; 4] {
     let mut bounds = [line.start.0, line.start.1, line.start.0, line.start.1];
     for piece in &line.pieces {
         let (Piece::To((x, y)) | Piece::Curve(_, _, (x, y))) = *piece;
@@ -51,9 +44,9 @@ fn bounds(line: &Line) -> [f64; 4] {
     bounds
 }
 
-fn outlines(scene: &Scene, wanted: Look) -> Vec<&Line> {
+fn outlines(scene: &Scene, wanted: Look) -> Vec<&Outline> {
     let outline = |shape| match shape {
-        &Shape::Outline { ref path, look, .. } if look == wanted => Some(path),
+        &Shape::Outline { ref path, look, .. } if look.name == wanted.name => Some(path),
         _ => None,
     };
     scene.shapes.iter().filter_map(outline).collect()
@@ -66,7 +59,7 @@ fn pictures_of_models_hold_every_layer_and_cross_nothing() {
     for model in models {
         for plot in [model.plot(), model.plot().names(false), model.plot().stacked(true).columns(3)] {
             let scene = plot.scene().unwrap();
-            let boxes: Vec<[f64; 4]> = outlines(&scene, Look::Ground).into_iter().map(bounds).collect();
+            let boxes: Vec<[f64; 4]> = outlines(&scene, GROUND).into_iter().map(bounds).collect();
             let texts: Vec<&str> = scene
                 .shapes
                 .iter()
@@ -88,7 +81,7 @@ fn pictures_of_models_hold_every_layer_and_cross_nothing() {
                 };
                 assert!(left >= 0.0 && right <= scene.width, "{left} to {right} of {}", scene.width);
             }
-            for wire in outlines(&scene, Look::Wire) {
+            for wire in outlines(&scene, WIRE) {
                 // Lines go straight between the ends of their pieces, or bend between two ranks.
                 let mut at = wire.start;
                 for piece in &wire.pieces {
@@ -104,9 +97,9 @@ fn pictures_of_models_hold_every_layer_and_cross_nothing() {
                     at = to;
                 }
             }
-            for arrow in outlines(&scene, Look::Arrow) {
-                let tip = end(arrow);
-                let frames = outlines(&scene, Look::Frame).into_iter().map(bounds);
+            for arrow in outlines(&scene, ARROW) {
+                let tip = arrow.end();
+                let frames = outlines(&scene, FRAME).into_iter().map(bounds);
                 let hits = boxes
                     .iter()
                     .copied()
@@ -122,16 +115,16 @@ fn pictures_of_models_hold_every_layer_and_cross_nothing() {
 fn models_inside_are_frames_and_may_stay_closed() {
     let model = two_inputs();
     let open = model.plot().scene().unwrap();
-    assert_eq!(outlines(&open, Look::Frame).len(), 2);
+    assert_eq!(outlines(&open, FRAME).len(), 2);
     // In each frame a convolution, a ReLU and a pooling; outside two inputs, the concatenation and two dense layers.
-    assert_eq!(outlines(&open, Look::Ground).len(), 2 * 3 + 5);
+    assert_eq!(outlines(&open, GROUND).len(), 2 * 3 + 5);
     let closed = model.plot().nested(false).scene().unwrap();
-    assert_eq!((outlines(&closed, Look::Frame).len(), outlines(&closed, Look::Ground).len()), (0, 2 + 5));
+    assert_eq!((outlines(&closed, FRAME).len(), outlines(&closed, GROUND).len()), (0, 2 + 5));
     let svg = model.plot().to_svg().unwrap();
     assert!(svg.contains("eye (call 2)") && svg.contains("6×6×4 f32"), "{svg}");
     // Frames lie around what is inside.
-    let frames: Vec<[f64; 4]> = outlines(&open, Look::Frame).into_iter().map(bounds).collect();
-    let boxes: Vec<[f64; 4]> = outlines(&open, Look::Ground).into_iter().map(bounds).collect();
+    let frames: Vec<[f64; 4]> = outlines(&open, FRAME).into_iter().map(bounds).collect();
+    let boxes: Vec<[f64; 4]> = outlines(&open, GROUND).into_iter().map(bounds).collect();
     for frame in frames {
         let inside = |b: &&[f64; 4]| frame[0] < b[0] && frame[1] < b[1] && b[2] < frame[2] && b[3] < frame[3];
         assert_eq!(boxes.iter().filter(inside).count(), 3);
@@ -148,8 +141,8 @@ fn layers_of_ones_own_are_opened() {
     model.call(&Tensor::zeros([5, 4, 4, 2], DType::F32)).check().unwrap();
     for model in [model, layers.model([4, 4, 2]).unwrap()] {
         let scene = model.plot().scene().unwrap();
-        assert_eq!(outlines(&scene, Look::Frame).len(), 2);
-        assert!(outlines(&scene, Look::Ground).len() >= 4);
+        assert_eq!(outlines(&scene, FRAME).len(), 2);
+        assert!(outlines(&scene, GROUND).len() >= 4);
         let mermaid = model.plot().to_mermaid().unwrap();
         assert!(
             mermaid.contains("first") && mermaid.contains("Conv2d") && mermaid.contains("add"),
@@ -162,7 +155,7 @@ fn layers_of_ones_own_are_opened() {
 #[test]
 fn a_chain_shares_a_box_where_it_is_long_or_asked_for() {
     let model = applications::by_name("densenet-40-12").unwrap();
-    let boxes = |plot: ModelPlot| outlines(&plot.scene().unwrap(), Look::Ground).len();
+    let boxes = |plot: ModelPlot| outlines(&plot.scene().unwrap(), GROUND).len();
     let layers = model.summary().rows.len();
     assert_eq!(boxes(model.plot().stacked(false)), layers);
     // The image, the first convolution, 36 times norm-relu-conv and concatenation, two transitions, and the end.
@@ -170,7 +163,8 @@ fn a_chain_shares_a_box_where_it_is_long_or_asked_for() {
     assert_eq!(boxes(model.plot()), boxes(model.plot().stacked(true)));
     let rows = |plot: ModelPlot| {
         let scene = plot.scene().unwrap();
-        let is_row = |shape: &&Shape| matches!(shape, Shape::Outline { look: Look::Tint(_), .. });
+        let is_row =
+            |shape: &&Shape| matches!(shape, Shape::Outline { look, .. } if look.name.starts_with("tint-"));
         scene.shapes.iter().filter(is_row).count()
     };
     assert_eq!(rows(model.plot().stacked(true)), layers);
@@ -191,10 +185,12 @@ fn png_files_show_the_page() {
     };
     // In the middle of each stripe its colour, in the upper right corner of each box no letter but its tint.
     for shape in &scene.shapes {
-        if let Shape::Outline { path, look: Look::Stripe(family), .. } = shape {
+        if let Shape::Outline { path, look, .. } = shape
+            && look.name.starts_with("stripe-")
+        {
             let [left, top, right, bottom] = bounds(path);
-            let [_, red, green, blue] = Look::Stripe(*family).paint().fill.unwrap()[0].to_be_bytes();
-            assert_eq!(at((left + right) / 2.0, (top + bottom) / 2.0), [red, green, blue], "{family:?}");
+            let [_, red, green, blue] = look.fill.unwrap()[0].to_be_bytes();
+            assert_eq!(at((left + right) / 2.0, (top + bottom) / 2.0), [red, green, blue], "{}", look.name);
         }
     }
     let inked = |b: [f64; 4]| {

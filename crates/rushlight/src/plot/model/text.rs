@@ -1,7 +1,7 @@
 //! A diagram in the languages of Graphviz and Mermaid.
 
 use super::diagram::{Diagram, Link, Part, Row};
-use crate::plot::svg::push;
+use crate::plot::scene::push;
 
 /// What differs between the two languages.
 struct Language {

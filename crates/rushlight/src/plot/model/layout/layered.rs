@@ -2,7 +2,8 @@
 
 use super::order::order;
 use super::settle::settle;
-use super::{Line, Link, Node, Piece};
+use super::{Line, Link, Node};
+use crate::plot::scene::{Path, Piece};
 use std::collections::HashMap;
 
 /// Between one rank and the next.
@@ -97,7 +98,7 @@ pub(super) fn layered(nodes: &[Node], ranks: &[usize], links: &[Link]) -> Layere
             let curve = Piece::Curve((x, middle), (end_x, middle), (end_x, next_band));
             vec![Piece::To((x, band_end)), curve, Piece::To((end_x, end))]
         };
-        Line { start: (x, start), pieces, arrow }
+        Line { path: Path { start: (x, start), pieces }, arrow }
     });
     let lines = lines.collect();
     Layered { width, height: bands.last().map_or(0.0, |&(_, bottom)| bottom), places, lines }

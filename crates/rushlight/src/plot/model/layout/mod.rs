@@ -10,6 +10,7 @@ mod order;
 mod settle;
 
 use super::diagram::Link;
+use crate::plot::scene::{Path, Piece};
 use layered::{Layered, layered};
 
 /// A box of the picture, or a point where lines enter or leave it.
@@ -54,17 +55,9 @@ pub(super) struct Layout {
 /// A line from box to box, or a part of one.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
-    pub(super) start: (f64, f64),
-    pub(super) pieces: Vec<Piece>,
+    pub(super) path: Path,
     /// Whether it ends at a box.
     pub(super) arrow: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Piece {
-    To((f64, f64)),
-    /// Two points that pull, and the end.
-    Curve((f64, f64), (f64, f64), (f64, f64)),
 }
 
 /// Between two columns: room for the line from the end of one to the start of the next.
@@ -109,18 +102,9 @@ impl Layout {
                 self.places[node] = (left + x, y);
             }
         }
-        self.lines.extend(placed.lines.iter().map(|line| line.moved(left, 0.0)));
-    }
-}
-
-impl Line {
-    pub(super) fn moved(&self, right: f64, down: f64) -> Line {
-        let to = |(x, y): (f64, f64)| (x + right, y + down);
-        let pieces = self.pieces.iter().map(|piece| match *piece {
-            Piece::To(end) => Piece::To(to(end)),
-            Piece::Curve(first, second, end) => Piece::Curve(to(first), to(second), to(end)),
-        });
-        Line { start: to(self.start), pieces: pieces.collect(), arrow: self.arrow }
+        self.lines.extend(
+            placed.lines.iter().map(|line| Line { path: line.path.moved(left, 0.0), arrow: line.arrow }),
+        );
     }
 }
 
@@ -146,7 +130,7 @@ fn turn((x, y): (f64, f64), across: f64, end: f64) -> Line {
         corner((end - radius, -TURN), (end, -TURN), (end, -TURN + radius)),
         Piece::To((end, 0.0)),
     ];
-    Line { start: (x, y), pieces, arrow: false }
+    Line { path: Path { start: (x, y), pieces }, arrow: false }
 }
 
 /// The rank of each node: below all that it reads. What reads nothing is just above its first reader.

@@ -2,9 +2,9 @@ use super::*;
 
 /// Points along a line, close to each other.
 fn points(line: &Line) -> Vec<(f64, f64)> {
-    let mut at = line.start;
+    let mut at = line.path.start;
     let mut points = vec![at];
-    for piece in &line.pieces {
+    for piece in &line.path.pieces {
         let (first, second, end) = match *piece {
             Piece::To(end) => (at, end, end),
             Piece::Curve(first, second, end) => (first, second, end),
@@ -92,7 +92,7 @@ fn a_chain_is_straight_and_turns_into_columns() {
     let middles: Vec<f64> =
         nodes.iter().zip(&one.places).map(|(node, place)| place.0 + node.width / 2.0).collect();
     assert!(middles.iter().all(|middle| (middle - middles[0]).abs() < 0.01), "{middles:?}");
-    assert!(one.lines.iter().all(|line| line.pieces.len() == 1 && line.arrow));
+    assert!(one.lines.iter().all(|line| line.path.pieces.len() == 1 && line.arrow));
 
     let two = lay_out(&nodes, &links, Some(2));
     check(&nodes, &two, "two columns");
@@ -110,7 +110,7 @@ fn a_shortcut_runs_beside_a_straight_chain() {
     assert!(layout.places.iter().all(|place| (place.0 - layout.places[0].0).abs() < 0.01));
     // The shortcut has two bends beside three boxes, and arrives beside the chain's arrow.
     let ends: Vec<f64> =
-        layout.lines.iter().filter(|line| line.arrow).map(|line| points(line).last().unwrap().0).collect();
+        layout.lines.iter().filter(|line| line.arrow).map(|line| line.path.end().0).collect();
     assert_eq!(ends.len(), 5);
 }
 

@@ -1,8 +1,6 @@
 //! A page as SVG.
 
-use super::layout::{Line, Piece};
-use super::scene::{Look, Paint, Scene, Shape};
-use crate::plot::svg::{escape, push};
+use super::{Anchor, Look, Path, Piece, Scene, Shape, push};
 
 pub(super) fn write(scene: &Scene) -> String {
     let Scene { width, height, .. } = *scene;
@@ -19,7 +17,7 @@ pub(super) fn write(scene: &Scene) -> String {
     for shape in &scene.shapes {
         match shape {
             Shape::Outline { path, look, tip } => {
-                let (class, path) = (look.name(), path_data(path));
+                let (class, path) = (look.name, path_data(path));
                 match tip {
                     Some(tip) => {
                         let tip = escape(tip);
@@ -33,9 +31,13 @@ pub(super) fn write(scene: &Scene) -> String {
                     None => push(&mut svg, format_args!("<path class=\"{class}\" d=\"{path}\"/>\n")),
                 }
             }
-            Shape::Text { x, y, look, from_right, text } => {
-                let anchor = if *from_right { " text-anchor=\"end\"" } else { "" };
-                let (class, text) = (look.name(), escape(text));
+            Shape::Text { x, y, look, anchor, text } => {
+                let anchor = match anchor {
+                    Anchor::Start => "",
+                    Anchor::Middle => " text-anchor=\"middle\"",
+                    Anchor::End => " text-anchor=\"end\"",
+                };
+                let (class, text) = (look.name, escape(text));
                 push(
                     &mut svg,
                     format_args!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\"{anchor}>{text}</text>\n"),
@@ -52,7 +54,7 @@ fn style_sheet(scene: &Scene) -> String {
     let mut looks: Vec<Look> = Vec::new();
     for shape in &scene.shapes {
         let (Shape::Outline { look, .. } | Shape::Text { look, .. }) = shape;
-        if !looks.contains(look) {
+        if !looks.iter().any(|known| known.name == look.name) {
             looks.push(*look);
         }
     }
@@ -61,42 +63,47 @@ fn style_sheet(scene: &Scene) -> String {
          white-space:pre}",
     );
     for look in &looks {
-        let paint = look.paint();
-        let mut rules = colours(&paint, 0);
-        if paint.fill.is_some() && paint.opacity < 1.0 {
-            push(&mut rules, format_args!(";fill-opacity:{}", paint.opacity));
+        let mut rules = colours(look, 0);
+        if look.fill.is_some() && look.opacity < 1.0 {
+            push(&mut rules, format_args!(";fill-opacity:{}", look.opacity));
         }
-        if paint.line_width > 0.0 {
-            push(&mut rules, format_args!(";stroke-width:{}", paint.line_width));
+        if look.line_width > 0.0 {
+            push(
+                &mut rules,
+                format_args!(";stroke-width:{};stroke-linejoin:round;stroke-linecap:round", look.line_width),
+            );
         }
-        if paint.size > 0.0 {
-            push(&mut rules, format_args!(";font-size:{}px", paint.size));
+        if let Some([dash, gap]) = look.dashes {
+            push(&mut rules, format_args!(";stroke-dasharray:{dash} {gap}"));
         }
-        if paint.bold {
+        if look.size > 0.0 {
+            push(&mut rules, format_args!(";font-size:{}px", look.size));
+        }
+        if look.bold {
             rules.push_str(";font-weight:600");
         }
-        push(&mut sheet, format_args!(".{}{{{rules}}}", look.name()));
+        push(&mut sheet, format_args!(".{}{{{rules}}}", look.name));
     }
     sheet.push_str("@media(prefers-color-scheme:dark){");
     for look in &looks {
-        push(&mut sheet, format_args!(".{}{{{}}}", look.name(), colours(&look.paint(), 1)));
+        push(&mut sheet, format_args!(".{}{{{}}}", look.name, colours(look, 1)));
     }
     sheet.push('}');
     sheet
 }
 
-fn colours(paint: &Paint, screen: usize) -> String {
-    let mut rules = match paint.fill {
+fn colours(look: &Look, screen: usize) -> String {
+    let mut rules = match look.fill {
         Some(fill) => format!("fill:#{:06x}", fill[screen]),
         None => "fill:none".to_string(),
     };
-    if let Some(stroke) = paint.stroke {
+    if let Some(stroke) = look.stroke {
         push(&mut rules, format_args!(";stroke:#{:06x}", stroke[screen]));
     }
     rules
 }
 
-fn path_data(path: &Line) -> String {
+fn path_data(path: &Path) -> String {
     let mut data = String::new();
     push(&mut data, format_args!("M{:.1} {:.1}", path.start.0, path.start.1));
     for piece in &path.pieces {
@@ -108,4 +115,20 @@ fn path_data(path: &Line) -> String {
         }
     }
     data
+}
+
+/// Text as XML may hold it: marks as references, and no control characters.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            letter if letter.is_control() => escaped.push(' '),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
 }

@@ -1,17 +1,16 @@
 //! A page as a PNG file, as it looks on a light screen.
 
-use super::layout::{Line, Piece};
-use super::scene::{Paint, Scene, Shape};
+use super::{Anchor, Look, Path, Piece, Scene, Shape};
 use crate::files::encode_png;
 use crate::plot::font;
-use rushlight_core::{Error, ErrorKind, Result};
-use tiny_skia::{Color, FillRule, LineCap, LineJoin, Path, PathBuilder, Pixmap, Stroke, Transform};
+use std::io;
+use tiny_skia::{Color, FillRule, LineCap, LineJoin, PathBuilder, Pixmap, Stroke, StrokeDash, Transform};
 
 /// No side of a picture is longer.
 const MOST_PIXELS: f64 = 30_000.0;
 
-pub(super) fn write(scene: &Scene, scale: f64) -> Result<Vec<u8>> {
-    let failed = |rule: String| Error::outside(ErrorKind::Value, "plot_model", rule);
+pub(super) fn write(scene: &Scene, scale: f64) -> io::Result<Vec<u8>> {
+    let failed = |rule: String| io::Error::new(io::ErrorKind::InvalidInput, rule);
     let (width, height) = ((scene.width * scale).ceil(), (scene.height * scale).ceil());
     if !(scale.is_finite() && scale > 0.0 && width.max(height) <= MOST_PIXELS) {
         return Err(failed(format!(
@@ -24,24 +23,28 @@ pub(super) fn write(scene: &Scene, scale: f64) -> Result<Vec<u8>> {
     let transform = Transform::from_scale(scale as f32, scale as f32);
     for shape in &scene.shapes {
         match shape {
-            Shape::Outline { path, look, .. } => paint(&mut pixels, outline(path), look.paint(), transform),
-            Shape::Text { x, y, look, from_right, text } => {
-                let style = look.paint();
-                let width = if *from_right { font::width(text, style.size, style.bold) } else { 0.0 };
+            Shape::Outline { path, look, .. } => paint(&mut pixels, outline(path), look, transform),
+            Shape::Text { x, y, look, anchor, text } => {
+                let width = font::width(text, look.size, look.bold);
+                let left = match anchor {
+                    Anchor::Start => 0.0,
+                    Anchor::Middle => width / 2.0,
+                    Anchor::End => width,
+                };
                 let mut letters = Letters(PathBuilder::new());
-                font::outline(text, (x - width, *y), style.size, style.bold, &mut letters);
-                paint(&mut pixels, letters.0.finish(), style, transform);
+                font::outline(text, (x - left, *y), look.size, look.bold, &mut letters);
+                paint(&mut pixels, letters.0.finish(), look, transform);
             }
         }
     }
     // The page is opaque, so that opacity need not be kept.
     let colours: Vec<u8> =
         pixels.data().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-    encode_png(&colours, [height as usize, width as usize, 3]).map_err(|error| failed(error.to_string()))
+    encode_png(&colours, [height as usize, width as usize, 3])
 }
 
 /// Draws a path, if it is one: a text of spaces alone has none.
-fn paint(pixels: &mut Pixmap, path: Option<Path>, look: Paint, transform: Transform) {
+fn paint(pixels: &mut Pixmap, path: Option<tiny_skia::Path>, look: &Look, transform: Transform) {
     let Some(path) = path else { return };
     let colour = |[light, _]: [u32; 2], opacity: f64| {
         let [_, red, green, blue] = light.to_be_bytes();
@@ -55,15 +58,16 @@ fn paint(pixels: &mut Pixmap, path: Option<Path>, look: Paint, transform: Transf
     if let Some(stroke) = look.stroke {
         let line = Stroke {
             width: look.line_width as f32,
-            line_cap: LineCap::Butt,
+            line_cap: LineCap::Round,
             line_join: LineJoin::Round,
+            dash: look.dashes.and_then(|[dash, gap]| StrokeDash::new(vec![dash as f32, gap as f32], 0.0)),
             ..Default::default()
         };
         pixels.stroke_path(&path, &colour(stroke, 1.0), &line, transform, None);
     }
 }
 
-fn outline(line: &Line) -> Option<Path> {
+fn outline(line: &Path) -> Option<tiny_skia::Path> {
     let mut path = PathBuilder::new();
     let to = |(x, y): (f64, f64)| (x as f32, y as f32);
     let (x, y) = to(line.start);
