@@ -49,7 +49,7 @@ fn main() -> Result<()> {
         // Above eight images, below what comes out for them.
         let shown = test.slice_axis(0, 0, 8);
         let rows = concat(&[&shown, &model.predict(&shown)?], 0).reshape([2, 8, 32, 32, 3]);
-        let sheet = (rows.permute([0, 2, 1, 3, 4]) * 255.0).round().cast(DType::U8);
+        let sheet = (rows.transpose([0, 2, 1, 3, 4]) * 255.0).round().cast(DType::U8);
         let file =
             encode_png(&sheet.to_vec::<u8>()?, [64, 256, 3]).and_then(|file| write_atomically(&path, &file));
         match file {

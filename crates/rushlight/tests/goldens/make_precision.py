@@ -96,7 +96,8 @@ def layer_case(name, policy):
         cotangent = rng.standard_normal(inference.shape).astype(np.float32)
         trained = [weight for weight in layer.weights if weight.trainable]
         with tf.GradientTape() as tape:
-            tape.watch(x)
+            if x.dtype.is_floating:
+                tape.watch(x)
             y = call(x, True)
             total = tf.reduce_sum(tf.cast(y, tf.float32) * cotangent)
             losses = sum(tf.cast(loss, tf.float32) for loss in layer.losses)
@@ -135,7 +136,7 @@ def layer_case(name, policy):
 
 
 # Training: a small net with everything that is kept in full precision, step by step.
-STEPS, BATCH, VARIANTS = 12, 16, 6
+STEPS, BATCH, VARIANTS = 12, 16, 3
 
 
 def net():
@@ -230,7 +231,7 @@ def mask_case(name, start, loss, metrics, weighted):
     weights = [w.numpy() for w in model.weights]
     sparse = "sparse" in loss["class_name"].lower()
     y = rng.integers(0, 3, (4, 6)).astype(np.int32) if sparse else rng.standard_normal((4, 6, 3)).astype(np.float32)
-    sample = rng.uniform(0.2, 2.0, (4, 6) if weighted == "steps" else (4,)).astype(np.float32) if weighted else None
+    sample = rng.uniform(0.2, 2.0, (4, 6) if weighted == "steps" else (4, 1)).astype(np.float32) if weighted else None
     measure = keras.losses.deserialize(loss)
     with tf.GradientTape() as tape:
         value = measure(y, model(x), sample_weight=sample)
@@ -271,10 +272,11 @@ def mask_cases():
 
 
 def main():
+    masks = mask_cases()
     layers = [layer_case(name, "mixed_bfloat16") for name in LAYERS]
     layers += [layer_case(name, "mixed_float16") for name in ("dense", "conv", "batch normalization", "lstm")]
     training = [training_case("mixed_bfloat16", "sgd"), training_case("mixed_bfloat16", "adam"), training_case("mixed_float16", "sgd")]
-    whole = {"layers": layers, "training": training, "masks": mask_cases()}
+    whole = {"layers": layers, "training": training, "masks": masks}
     (FOLDER / "precision.json").write_text(json.dumps(whole, separators=(",", ":")) + "\n")
     for case in layers:
         print(case["name"], case["policy"], case["dtype"], f"{case['apart']:.2e}")
