@@ -161,7 +161,7 @@ fn optimizer(case: &Value) -> Arc<dyn Optimizer> {
 
 /// Trains as Keras did; gives the losses, the scales, and the model.
 fn train(case: &Value) -> (Vec<f64>, Vec<f64>, Model) {
-    let (images, labels) = (tensor(&case["images"]), tensor(&case["labels"]));
+    let (images, labels) = (tensor(&goldens()["images"]), tensor(&goldens()["labels"]));
     let dims = images.shape().unwrap().to_vec();
     let mut model = sequential(&case["layers"]).model(&dims[2..]).unwrap();
     assign(&model.variables(), list(&case["start"]));
@@ -206,7 +206,7 @@ fn training_follows_keras_under_mixed_precision() {
             let strayed = off(&variable.read(), wanted);
             assert!(strayed <= tolerance, "{name}: {} off by {strayed}, not {tolerance}", variable.name());
         }
-        let images = tensor(&case["images"]);
+        let images = tensor(&goldens()["images"]);
         let predictions = model.predict(&images.take(&Tensor::scalar(0i64), 0)).unwrap();
         let strayed = off(&predictions, &case["predictions"]);
         assert!(

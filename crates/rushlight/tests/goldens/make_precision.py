@@ -277,6 +277,9 @@ def main():
     layers += [layer_case(name, "mixed_float16") for name in ("dense", "conv", "batch normalization", "lstm")]
     training = [training_case("mixed_bfloat16", "sgd"), training_case("mixed_bfloat16", "adam"), training_case("mixed_float16", "sgd")]
     whole = {"layers": layers, "training": training, "masks": masks}
+    for case in training:
+        # The same for all of them.
+        whole["images"], whole["labels"] = case.pop("images"), case.pop("labels")
     (FOLDER / "precision.json").write_text(json.dumps(whole, separators=(",", ":")) + "\n")
     for case in layers:
         print(case["name"], case["policy"], case["dtype"], f"{case['apart']:.2e}")
