@@ -219,6 +219,7 @@ impl<M: Measure> Metric for MeanOf<M> {
         let values = self.measure.values(targets, predictions);
         // What the mask of the predictions leaves out has no weight.
         let Some(mask) = mask_of(predictions) else { return self.mean.add_weighted(&values, weights) };
+        let values = if values.dtype()? == DType::Bool { values.cast(DType::F32) } else { values };
         let spec = values.spec()?;
         let mask = spread(&mask.cast(spec.dtype), spec);
         let weights =
