@@ -58,15 +58,14 @@ fn every_kernel_is_told_apart_and_belongs_to_nodes_in_full() {
         collected.kernels.iter().filter(|kernel| kernel.place.is_some()).map(|kernel| kernel.duration).sum();
     assert!(inside <= call.duration && call.duration <= collected.duration);
 
+    for picture in [call.plan.recorded(), call.plan.compiled()] {
+        check(&picture);
+        let mut covered = vec![0.0; steps.len()];
+        let shares = picture.nodes.iter().flat_map(|node| &node.shares);
+        shares.for_each(|share| covered[share.step] += share.to - share.from);
+        assert!(covered.iter().all(|part| (part - 1.0).abs() < 1e-9), "{covered:?}");
+    }
     let compiled = call.plan.compiled();
-    check(&compiled);
-    let mut covered = vec![0.0; steps.len()];
-    compiled
-        .nodes
-        .iter()
-        .flat_map(|node| &node.shares)
-        .for_each(|share| covered[share.step] += share.to - share.from);
-    assert!(covered.iter().all(|part| (part - 1.0).abs() < 1e-9), "{covered:?}");
     assert!(compiled.nodes.iter().any(|node| node.op == "conv_lanes" && !node.places[0].is_empty()));
     assert!(compiled.nodes.iter().any(|node| node.kernel.is_some()));
 }

@@ -212,11 +212,14 @@ impl Program {
                     || step.describe(),
                     || unsafe { step.run(&memory) },
                 );
+                if self.has_effects
+                    && let Some(error) = take_failure()
+                {
+                    profile::graph_done(call);
+                    return Err(error);
+                }
             }
             profile::graph_done(call);
-            if let Some(error) = take_failure() {
-                return Err(error);
-            }
         } else {
             let mut watched = self.lowered.watched.iter().peekable();
             for (index, step) in steps.iter().enumerate() {

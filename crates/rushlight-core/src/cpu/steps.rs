@@ -27,8 +27,10 @@ pub(crate) struct Step {
     pub(crate) origin: Origin,
     /// The node of the graph that it was written for.
     pub(crate) reader: usize,
-    /// The value that it copies, if that is all it does.
+    /// The value that it copies or packs, if that is all it does.
     pub(crate) copied: Option<ValueId>,
+    /// Other nodes of the graph that it computes along with that one.
+    pub(crate) along: SmallVec<[usize; 2]>,
 }
 
 /// What a step does.

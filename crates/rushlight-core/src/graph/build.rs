@@ -49,14 +49,12 @@ pub(crate) fn from_recording(
             Call::Op(op) => Kind::Op(op.clone()),
             Call::Composite(_) => unreachable!("only models record composites"),
         };
-        let mut origin =
-            Origin { path: recorded.path.clone(), location: recorded.location, sources: SmallVec::new() };
+        let origin = Origin::of_recorded(recorded.path.clone(), recorded.location);
         let inputs = recorded.inputs.iter().map(|input| builder.value(input, &origin)).collect();
         builder.placed.insert(Arc::as_ptr(recorded), builder.nodes.len() as u32);
-        origin.sources.push(builder.nodes.len() as u32);
         builder.nodes.push(Node { kind, inputs, outputs: recorded.outputs.clone(), origin });
     }
-    let origin = Origin { path: None, location: Location::caller(), sources: SmallVec::new() };
+    let origin = Origin::of_recorded(None, Location::caller());
     let inputs = inputs.iter().map(|input| builder.value(input, &origin)).collect();
     let outputs = outputs.iter().map(|output| builder.value(output, &origin)).collect();
     let mut assignments = Vec::new();
@@ -114,7 +112,8 @@ impl Builder {
 
     fn push(&mut self, kind: Kind, inputs: Inputs, spec: &Spec, origin: &Origin) -> ValueId {
         let outputs = SmallVec::from_elem(spec.clone(), 1);
-        self.nodes.push(Node { kind, inputs, outputs, origin: origin.clone() });
+        let origin = Origin::of_recorded(origin.path.clone(), origin.location);
+        self.nodes.push(Node { kind, inputs, outputs, origin });
         ValueId { node: self.nodes.len() as u32 - 1, output: 0 }
     }
 }

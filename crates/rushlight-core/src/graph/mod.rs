@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One result of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,8 +66,17 @@ pub(crate) struct Origin {
     /// The path of layers, such as `model/dense_1`.
     pub(crate) path: Option<Arc<str>>,
     pub(crate) location: &'static Location<'static>,
-    /// The recorded nodes that it computes, by number: more than one if equal ops became one.
+    /// The recorded nodes that it computes, by numbers of their own: more than one if equal ops became one.
     pub(crate) sources: SmallVec<[u32; 2]>,
+}
+
+impl Origin {
+    /// That of a new node of a recording, with a number that no other one has.
+    pub(crate) fn of_recorded(path: Option<Arc<str>>, location: &'static Location<'static>) -> Origin {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Origin { path, location, sources: SmallVec::from_elem(number, 1) }
+    }
 }
 
 /// What says where something comes from, but not what it is.

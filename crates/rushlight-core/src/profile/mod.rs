@@ -4,11 +4,12 @@
 
 mod picture;
 
-pub use picture::{Lifetime, Picture, PictureEdge, PictureKind, PictureNode, Plan, Share};
+pub use picture::{Joint, Lifetime, Picture, PictureEdge, PictureKind, PictureNode, Plan, Share, Within};
 
 use crate::graph::Origin;
 use crate::tensor::Spec;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,8 +38,23 @@ pub struct KernelRun {
     pub place: Option<KernelPlace>,
 }
 
+/// A kernel inside of a loop or a branch, in all turns that a call makes.
+#[derive(Clone, Debug)]
+pub struct InnerRun {
+    /// The kernel and the ops that it computes.
+    pub kernel: String,
+    /// The kernel of the loop or the branch around it, which contains its time, by its number in the program.
+    pub outer: usize,
+    /// When it ran first, counted from the start of the profile.
+    pub start: Duration,
+    /// How long it ran in all turns.
+    pub duration: Duration,
+    /// How often it ran.
+    pub runs: usize,
+}
+
 /// Where a kernel stands in a compiled graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KernelPlace {
     /// The call, by its number in [`Profile::graphs`].
     pub call: usize,
@@ -102,6 +118,8 @@ pub struct GraphRun {
 pub struct Profile {
     /// Kernels in the order in which they ran.
     pub kernels: Vec<KernelRun>,
+    /// Kernels inside of loops and branches of compiled graphs, whose own kernels contain their times.
+    pub inner: BTreeMap<KernelPlace, InnerRun>,
     /// Calls of compiled graphs, in the order in which they began.
     pub graphs: Vec<GraphRun>,
     /// What the threads of the pool did, where a kernel was spread over them.
@@ -118,6 +136,8 @@ pub struct Profile {
 
 thread_local! {
     static ACTIVE: Cell<bool> = const { Cell::new(false) };
+    /// The kernel of a compiled graph that is running and noted.
+    static RUNNING: Cell<Option<KernelPlace>> = const { Cell::new(None) };
     /// Profiles on the way, the innermost last, each with its start.
     static COLLECTED: RefCell<Vec<(Instant, Profile)>> = const { RefCell::new(Vec::new()) };
 }
@@ -242,9 +262,11 @@ pub(crate) fn timed(
     describe: impl FnOnce() -> Described,
     run: impl FnOnce(),
 ) {
+    let around = RUNNING.replace(place);
     let start = Instant::now();
     run();
     let duration = start.elapsed();
+    RUNNING.set(around);
     note(|zero, profile| {
         let Described { kernel, flops, bytes, outputs } = describe();
         profile.kernels.push(KernelRun {
@@ -258,6 +280,35 @@ pub(crate) fn timed(
             outputs,
             place,
         });
+    });
+}
+
+/// When a step of a body ran first, how long in all turns, and how often.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct TurnTimes(Option<Instant>, Duration, usize);
+
+impl TurnTimes {
+    /// Adds a run that began then and ends now.
+    pub(crate) fn add(&mut self, start: Instant) {
+        self.0.get_or_insert(start);
+        self.1 += start.elapsed();
+        self.2 += 1;
+    }
+}
+
+/// Notes the times of the steps of a body, by the numbers of its first step and of the step around it.
+pub(crate) fn turns_done(first: usize, outer: usize, times: &[TurnTimes], kernel: impl Fn(usize) -> String) {
+    let Some(running) = RUNNING.get() else { return };
+    note(|zero, profile| {
+        for (number, &TurnTimes(start, duration, runs)) in times.iter().enumerate() {
+            let Some(start) = start else { continue };
+            let start = start.duration_since(zero);
+            let place = KernelPlace { step: first + number, ..running };
+            let new = || InnerRun { kernel: kernel(number), outer, start, duration: Duration::ZERO, runs: 0 };
+            let run = profile.inner.entry(place).or_insert_with(new);
+            run.duration += duration;
+            run.runs += runs;
+        }
     });
 }
 

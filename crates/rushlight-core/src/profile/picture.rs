@@ -28,6 +28,11 @@ impl Plan {
         crate::cpu::picture_of_compiled(self)
     }
 
+    /// How many of the first kernels give what later calls keep: these run only when a variable has changed.
+    pub fn kept(&self) -> usize {
+        self.lowered.kept.steps
+    }
+
     /// Temporary memory by the number of kernels run: what is needed from one kernel to another, both included.
     pub fn lifetimes(&self) -> Vec<Lifetime> {
         crate::cpu::lifetimes(&self.lowered)
@@ -38,6 +43,28 @@ impl fmt::Debug for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Plan({}, {} kernels)", self.compiled.name, self.lowered.steps.len())
     }
+}
+
+/// What a node lies in: a loop or a branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// The op, with a number of its own in the picture: `scan_1`.
+    pub name: Arc<str>,
+    /// Its body (`body`, `branch_0`); nothing for the op itself, behind its bodies.
+    pub part: Option<Arc<str>>,
+    /// The layers around the op.
+    pub path: Option<Arc<str>>,
+}
+
+/// A kernel that computes several nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joint {
+    /// Its number in the program.
+    pub step: usize,
+    /// What it is above all: a `loop`, a `conv`.
+    pub name: &'static str,
+    /// The layers that it is counted to.
+    pub path: Option<Arc<str>>,
 }
 
 /// A piece of temporary memory.
@@ -91,10 +118,12 @@ pub struct PictureNode {
     pub outputs: Vec<Spec>,
     /// Where its results lie, and how.
     pub places: Vec<String>,
-    /// Bytes that it fills or, for a variable, holds; nothing for views and for what stays in registers.
+    /// Bytes that it fills or, for a variable or an argument, holds; nothing for views and for what stays in registers.
     pub bytes: usize,
-    /// The kernel that computes it along with other nodes, by its number in the program.
-    pub kernel: Option<usize>,
+    /// The kernel that computes it along with other nodes.
+    pub kernel: Option<Joint>,
+    /// The loops and branches that it lies in, the outermost first.
+    pub within: Vec<Within>,
     /// Which parts of which kernels' times are its own; a part from a moment to the same moment for what takes no time.
     pub shares: Vec<Share>,
 }
@@ -102,7 +131,7 @@ pub struct PictureNode {
 /// Part of the time of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share {
-    /// The kernel, by its number in the program.
+    /// The kernel, by its number in the program. The time of a loop or a branch is what its inner kernels leave.
     pub step: usize,
     /// From this part of the kernel's time, from 0 to 1 …
     pub from: f64,

@@ -369,8 +369,7 @@ impl<'a> Reader<'a> {
             Some(path) => format!("{path}, recorded at {}", saved.line),
             None => format!("code recorded at {}", saved.line),
         };
-        let sources = SmallVec::from_elem(self.nodes.len() as u32, 1);
-        let origin = Origin { path: Some(path.into()), location: self.location, sources };
+        let origin = Origin::of_recorded(Some(path.into()), self.location);
         let one = |kind: Kind, spec: &Spec| match inputs.is_empty() {
             true => Ok((kind, SmallVec::from_elem(spec.clone(), 1))),
             false => Err("it has inputs".to_string()),

@@ -5,9 +5,11 @@ use super::{HParams, SessionStatus, Writer, write_profile};
 use crate::callbacks::{Callback, Progressing};
 use crate::data::Batch;
 use crate::layers::Layer;
+use crate::models::Model;
 use crate::training::{History, Logs};
 use rushlight_core::profile;
 use rushlight_core::{ErrorKind, Result, Variable, eagerly};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -42,6 +44,8 @@ pub struct TensorBoard {
     write_steps_per_second: bool,
     profile_batch: Option<RangeInclusive<usize>>,
     hparams: Option<HParams>,
+    embeddings_freq: usize,
+    embeddings_metadata: HashMap<String, Vec<String>>,
     progress: Progress,
 }
 
@@ -71,7 +75,12 @@ struct Progress {
     /// The batch that was trained on last, if gradients are asked for.
     batch: Option<Batch>,
     is_profiling: bool,
+    /// How many batches the last call trained on, and which of them was the last.
+    batches: usize,
+    last_batch: usize,
     is_described: bool,
+    /// Whether the graphs of the training step have been logged.
+    is_drawn: bool,
     /// The session of the hyper-parameters has begun and not ended.
     is_open: bool,
 }
@@ -89,7 +98,9 @@ impl TensorBoard {
             write_steps_per_second: false,
             profile_batch: None,
             hparams: None,
-            progress: Progress::default(),
+            embeddings_freq: 0,
+            embeddings_metadata: HashMap::new(),
+            progress: Progress { batches: 1, ..Progress::default() },
         }
     }
 
@@ -132,7 +143,7 @@ impl TensorBoard {
     }
 
     /// Profiles these batches, counted from 1 over all epochs, for the tab Profile, and logs the compiled graph with the
-    /// times of the last of them (tag `batch_8/compiled`).
+    /// times of the last of them (tag `batch_8/compiled`). Batches that one call trains on are profiled together.
     pub fn profile_batch(mut self, batches: RangeInclusive<usize>) -> TensorBoard {
         self.profile_batch = Some(batches);
         self
@@ -144,6 +155,23 @@ impl TensorBoard {
         self
     }
 
+    /// Shows the weights of `Embedding` layers in the tab Projector, as they are after each so many epochs; 0, the default,
+    /// means never. What earlier epochs showed is replaced.
+    pub fn embeddings_freq(mut self, epochs: usize) -> TensorBoard {
+        self.embeddings_freq = epochs;
+        self
+    }
+
+    /// Labels for the points of the `Embedding` layer of that name, one for each row of its weights.
+    pub fn embeddings_metadata<T: Into<String>>(
+        mut self,
+        layer: impl Into<String>,
+        labels: impl IntoIterator<Item = T>,
+    ) -> TensorBoard {
+        self.embeddings_metadata.insert(layer.into(), labels.into_iter().map(Into::into).collect());
+        self
+    }
+
     fn train(&mut self) -> Result<&Writer> {
         opened(&mut self.progress.train, || self.directory.join("train"))
     }
@@ -152,13 +180,18 @@ impl TensorBoard {
         opened(&mut self.progress.validation, || self.directory.join("validation"))
     }
 
-    /// Whether the batch of this number, from 1, is to be profiled.
-    fn wants(&self, batch: usize) -> bool {
-        let is_first = batch == 1 && self.write_graph;
-        is_first || self.profile_batch.as_ref().is_some_and(|batches| batches.contains(&batch))
+    /// Whether one of these batches, counted from 1, was asked for.
+    fn asks_for(&self, first: usize, last: usize) -> bool {
+        self.profile_batch.as_ref().is_some_and(|asked| *asked.start() <= last && first <= *asked.end())
     }
 
-    /// Begins or ends profiling before the batch of this number.
+    /// Whether a call that begins with the batch of this number is to be profiled: it takes as many as the last one did.
+    fn wants(&self, batch: usize) -> bool {
+        let is_first = batch == 1 && self.write_graph;
+        is_first || self.asks_for(batch, batch + self.progress.batches - 1)
+    }
+
+    /// Begins profiling, if it is wanted, before the call that begins with the batch of this number.
     fn before_batch(&mut self, batch: usize) {
         if self.wants(batch) && !self.progress.is_profiling {
             profile::start();
@@ -168,6 +201,8 @@ impl TensorBoard {
     }
 
     fn after_batch(&mut self, batch: usize) -> Result<()> {
+        self.progress.batches = batch.saturating_sub(self.progress.last_batch).max(1);
+        self.progress.last_batch = batch;
         if !self.progress.is_profiling {
             return Ok(());
         }
@@ -181,17 +216,20 @@ impl TensorBoard {
     fn write_profiled(&mut self, batch: usize) -> Result<()> {
         self.progress.is_profiling = false;
         let collected = profile::stop();
-        let is_step = |call: &profile::GraphRun| &*call.function == "training_step";
+        let is_step = |call: &profile::GraphRun| ["training_step", "training_steps"].contains(&&*call.function);
         let call = collected.graphs.iter().rposition(is_step);
-        let is_asked = self.profile_batch.as_ref().is_some_and(|batches| batches.contains(&batch));
+        let is_asked = self.asks_for(batch + 1 - self.progress.batches.min(batch), batch);
         let graph = self.write_graph;
-        let name = if is_asked { format!("batch_{batch}") } else { "training_step".to_string() };
-        let train = self.train()?;
         // In eager mode there is no graph.
-        match call.filter(|_| graph) {
-            Some(call) if is_asked => train.compiled_function(&name, batch as i64, &collected, call)?,
-            Some(call) => train.function(&name, batch as i64, &collected, call)?,
-            None => {}
+        if let Some(call) = call.filter(|_| graph) {
+            let is_first = !std::mem::replace(&mut self.progress.is_drawn, true);
+            let train = self.train()?;
+            if is_first {
+                train.function("training_step", batch as i64, &collected, call)?;
+            }
+            if is_asked {
+                train.compiled_function(&format!("batch_{batch}"), batch as i64, &collected, call)?;
+            }
         }
         if is_asked {
             write_profile(self.directory.join("train"), &collected)?;
@@ -282,6 +320,22 @@ impl TensorBoard {
         Ok(())
     }
 
+    fn log_embeddings(&mut self, model: &Model) -> Result<()> {
+        let mut layers = vec![model.state().clone()];
+        while let Some(layer) = layers.pop() {
+            layers.extend(layer.inner_layers());
+            if layer.class() != "Embedding" {
+                continue;
+            }
+            let labels = self.embeddings_metadata.get(&*layer.name()).cloned().unwrap_or_default();
+            let train = self.train()?;
+            for weight in layer.weights() {
+                train.embedding(weight.name(), &eagerly(|| weight.read()), &labels)?;
+            }
+        }
+        Ok(())
+    }
+
     fn end_session(&mut self, status: SessionStatus) -> Result<()> {
         if std::mem::replace(&mut self.progress.is_open, false) {
             self.train()?.session_end(status)
@@ -338,6 +392,9 @@ impl Callback for TensorBoard {
         if self.histogram_freq > 0 && training.epoch.is_multiple_of(self.histogram_freq) {
             self.log_weights(training.epoch, &training.model.variables())?;
             self.log_gradients(training)?;
+        }
+        if self.embeddings_freq > 0 && (training.epoch + 1).is_multiple_of(self.embeddings_freq) {
+            self.log_embeddings(training.model)?;
         }
         let Progress { train, validation, .. } = &self.progress;
         [train, validation].into_iter().flatten().try_for_each(Writer::flush)

@@ -164,9 +164,9 @@ impl NodeRun {
         let mut stats = Message::new().text(1, &self.node);
         if let Some((start, took)) = self.time {
             // Zeros mean that nothing is known.
-            let start_micros = start.as_micros().max(1) as i64;
-            let end_micros = ((start + took).as_nanos().div_ceil(1000) as i64).max(start_micros + 1);
-            let micros = end_micros - start_micros;
+            let rounded = |time: Duration| ((time.as_nanos() + 500) / 1000) as i64;
+            let start_micros = rounded(start).max(1);
+            let micros = (rounded(start + took) - start_micros).max(1);
             stats = stats.integer(2, start_micros).integer(4, micros).integer(5, micros);
         }
         if self.bytes > 0 {

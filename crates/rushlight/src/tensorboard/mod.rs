@@ -40,4 +40,6 @@ pub use writer::Writer;
 pub use xplane::write_profile;
 
 #[cfg(test)]
+mod graph_tests;
+#[cfg(test)]
 mod tests;

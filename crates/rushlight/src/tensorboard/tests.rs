@@ -42,7 +42,7 @@ fn all_other_values_are_byte_for_byte_those_of_tensorboard() {
     let start_time = Duration::from_secs(1_700_000_000);
     let run = NodeRun {
         node: "dense/relu".into(),
-        time: Some((start_time, Duration::from_nanos(25_400))),
+        time: Some((start_time, Duration::from_nanos(25_600))),
         bytes: 64,
         outputs: vec![spec(4)],
     };
@@ -411,4 +411,41 @@ fn kernels_lie_inside_their_layers_on_the_line_of_their_thread() {
     let json: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let events = json["traceEvents"].as_array().unwrap();
     assert!(events.iter().filter(|event| event["ph"] == "X").count() >= collected.kernels.len());
+}
+
+#[test]
+fn weights_of_embedding_layers_are_points_with_labels() {
+    let scratch = Scratch::new("tensorboard-embeddings");
+    let words = Input::new([4]);
+    let x = words.apply(Embedding::new(6, 3).named("words")).apply(Flatten::new()).apply(Dense::new(2));
+    let mut model = Model::new(&words, &x).unwrap();
+    model.compile(Sgd::new(0.1), SparseCategoricalCrossentropy::from_logits(), [Accuracy::new()]);
+    let (x, y) = (random::randint([8, 4], 0, 6, DType::I32), random::randint([8], 0, 2, DType::I32));
+    let data = Dataset::from_tensors(&x.cast(DType::F32), &y).unwrap().batch(4);
+    let fit = |labels: &[&str]| {
+        let log = TensorBoard::new(&scratch.0).embeddings_freq(2);
+        let log = log.embeddings_metadata("words", labels.iter().copied());
+        model.fit(&data, Fit::epochs(2).verbose(0).callback(log)).map(drop)
+    };
+    fit(&["a", "b", "c", "d", "e", "f"]).unwrap();
+    let points = fs::read_to_string(scratch.0.join("train/words/embeddings/points.tsv")).unwrap();
+    let written: Vec<f32> = points.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    let weights = model.variables()[0].read().to_vec::<f32>().unwrap();
+    assert_eq!(written, weights);
+    let labels = fs::read_to_string(scratch.0.join("train/words/embeddings/labels.tsv")).unwrap();
+    assert_eq!(labels, "a\nb\nc\nd\ne\nf\n");
+    let error = fit(&["too", "few"]).unwrap_err();
+    assert_eq!(error.rule(), "2 labels do not fit 6 points of 3 dimensions");
+}
+
+#[test]
+fn batches_that_one_call_trains_on_are_profiled_together() {
+    let scratch = Scratch::new("tensorboard-several");
+    let log = TensorBoard::new(&scratch.0).profile_batch(3..=3);
+    let options = Fit::epochs(1).verbose(0).steps_per_execution(2).callback(log);
+    small_model().fit(&small_data(), options).unwrap();
+    let train = all_bytes(&scratch.0.join("train"));
+    assert!(holds(&train, "training_step/recorded") && holds(&train, "batch_4/compiled"));
+    assert!(holds(&train, "scan_1/body/"), "the steps are the body of a loop");
+    assert_eq!(fs::read_dir(scratch.0.join("train/plugins/profile")).unwrap().count(), 1);
 }

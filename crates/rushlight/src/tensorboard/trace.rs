@@ -10,7 +10,8 @@ use std::path::Path;
 /// Runs `body` and writes the first recorded function that it calls to `logdir`, for the tabs Graphs and Profile.
 ///
 /// The Graphs tab gets the graph as it was recorded (tag `name/recorded`) and as it was compiled (`name/compiled`), both
-/// with the time and the memory that each node took in this very call. In the compiled graph, ops that one kernel
+/// with the time and the memory that each node took in this very call: what scopes show is the sum of what is in them, and
+/// all together is what the kernels took. In the compiled graph, ops that one kernel
 /// computes together lie in a scope `loop_…`; the cards tell layouts and places in memory.
 ///
 /// ```

@@ -6,9 +6,11 @@ use crate::cpu::lower::place::Place;
 use crate::cpu::steps::{Memory, Step};
 use crate::ops::control::{Loop, Turns};
 use crate::ops::effect::has_failed;
+use crate::profile::{self, TurnTimes};
 use crate::tensor::Value;
 use smallvec::SmallVec;
 use std::fmt;
+use std::time::Instant;
 
 /// A loop made ready to run. Its step's places are:
 ///
@@ -17,7 +19,7 @@ use std::fmt;
 ///
 /// The carried values live in the places of the results: the body updates them there, from turn to turn.
 pub(crate) struct LoopProgram {
-    body: Lowered,
+    pub(crate) body: Lowered,
     turns: Turns,
     reverse: bool,
     carried: usize,
@@ -131,6 +133,7 @@ impl LoopProgram {
         }
         let constants: Pointers<*const u8> = pointers(&self.body.constants);
         let mut turns = 0;
+        let mut inside = Inside::of(&self.body);
         // SAFETY: as above.
         unsafe {
             // A condition that does not hold ends the call, and so must every loop.
@@ -139,7 +142,7 @@ impl LoopProgram {
                     (true, Some(most)) => most - 1 - turns,
                     _ => turns,
                 } as i64;
-                let inside = Memory {
+                let memory = Memory {
                     inputs: &body_inputs,
                     variables: &carried,
                     constants: &constants,
@@ -147,9 +150,7 @@ impl LoopProgram {
                     arena,
                     temporaries: &self.body.temporaries,
                 };
-                for step in &self.body.steps {
-                    step.run(&inside);
-                }
+                inside.run(&memory);
                 turns += 1;
                 let step_of = |bytes: usize| if self.reverse { bytes.wrapping_neg() } else { bytes };
                 for (pointer, &bytes) in body_inputs[rows_at..].iter_mut().zip(&self.sliced) {
@@ -170,6 +171,7 @@ impl LoopProgram {
                 *memory.address(&rest[0]).cast::<i64>() = turns as i64;
             }
         }
+        inside.tell();
     }
 }
 
@@ -199,10 +201,43 @@ impl BranchProgram {
             arena: memory.address(&arena[0]),
             temporaries: &branch.temporaries,
         };
-        for step in &branch.steps {
-            // SAFETY: lowering gave the results places of their own and enough temporary memory.
-            unsafe { step.run(&inside) };
+        let mut steps = Inside::of(branch);
+        // SAFETY: lowering gave the results places of their own and enough temporary memory.
+        unsafe { steps.run(&inside) };
+        steps.tell();
+    }
+}
+
+/// The steps of a body, and their times if a profile wants them.
+struct Inside<'a> {
+    body: &'a Lowered,
+    times: Vec<TurnTimes>,
+}
+
+impl Inside<'_> {
+    fn of(body: &Lowered) -> Inside<'_> {
+        let wanted = if profile::is_active() { body.steps.len() } else { 0 };
+        Inside { body, times: vec![TurnTimes::default(); wanted] }
+    }
+
+    /// # Safety
+    /// The memory must be that of the body, and nobody else may write to it.
+    unsafe fn run(&mut self, memory: &Memory) {
+        if self.times.is_empty() {
+            // SAFETY: passed on to the caller.
+            return self.body.steps.iter().for_each(|step| unsafe { step.run(memory) });
         }
+        for (step, times) in self.body.steps.iter().zip(&mut self.times) {
+            let start = Instant::now();
+            // SAFETY: passed on to the caller.
+            unsafe { step.run(memory) };
+            times.add(start);
+        }
+    }
+
+    fn tell(self) {
+        let Lowered { first, outer, steps, .. } = self.body;
+        profile::turns_done(*first, *outer, &self.times, |step| steps[step].work.name());
     }
 }
 

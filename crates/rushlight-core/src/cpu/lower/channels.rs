@@ -31,12 +31,16 @@ pub(super) struct Terms {
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
     pub(super) sizes: ChannelsConv,
+    /// Its node.
+    pub(super) convolution: usize,
     pub(super) input: ValueId,
     pub(super) kernel: ValueId,
     pub(super) before: Terms,
     pub(super) after: Terms,
     /// What it computes in the end.
     pub(super) output: ValueId,
+    /// The nodes that it computes besides the one where it stands.
+    pub(super) along: Vec<usize>,
 }
 
 impl Planned {
@@ -65,11 +69,13 @@ impl Channels {
             let output = ValueId { node: index as u32, output: 0 };
             let mut planned = Planned {
                 sizes,
+                convolution: index,
                 input: node.inputs[0],
                 kernel: node.inputs[1],
                 before: Terms::default(),
                 after: Terms::default(),
                 output,
+                along: Vec::new(),
             };
             let before = planned.input.node as usize;
             if users[before].len() == 1
@@ -78,6 +84,7 @@ impl Channels {
             {
                 (planned.input, planned.before) = (x, terms);
                 channels.taken[before] = true;
+                planned.along.push(before);
             }
             let mut place = index;
             if let [Some(after)] = users[index][..]
@@ -87,6 +94,7 @@ impl Channels {
                 planned.output = ValueId { node: after as u32, output: 0 };
                 channels.taken[index] = true;
                 channels.taken[after] = true;
+                planned.along.push(index);
                 place = after;
             }
             channels.planned.insert(place, planned);

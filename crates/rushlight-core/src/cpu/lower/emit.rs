@@ -4,6 +4,8 @@ mod control;
 mod convolution;
 mod fused;
 
+pub(crate) use control::with_carried_variables;
+
 use crate::cpu::kernels::view::strides_of;
 use crate::cpu::lower::arena::{Lifetime, lay_out};
 use crate::cpu::lower::attach::Attached;
@@ -23,6 +25,10 @@ use std::collections::HashMap;
 /// A graph as steps over laid out memory.
 pub(crate) struct Lowered {
     pub(crate) steps: Vec<Step>,
+    /// The number of its first step. Those of bodies come behind all others.
+    pub(crate) first: usize,
+    /// Of a body: the number of the step that runs it.
+    pub(crate) outer: usize,
     /// Offset of each temporary memory in the arena.
     pub(crate) temporaries: Vec<usize>,
     /// Bytes of each temporary memory.
@@ -53,7 +59,26 @@ pub(crate) enum Source {
 
 /// Chooses layouts, places and steps.
 pub(crate) fn lower(graph: &Graph) -> Lowered {
-    lower_with(graph, true)
+    let mut lowered = lower_with(graph, true);
+    let mut next = lowered.steps.len();
+    number_bodies(&mut lowered, &mut next);
+    lowered
+}
+
+/// Gives the steps of bodies their numbers.
+fn number_bodies(lowered: &mut Lowered, next: &mut usize) {
+    for (outer, step) in (lowered.first..).zip(&mut lowered.steps) {
+        let bodies = match &mut step.work {
+            Work::Turns(program) => std::slice::from_mut(&mut program.body),
+            Work::Choice(program) => &mut program.branches[..],
+            _ => continue,
+        };
+        for body in bodies {
+            (body.first, body.outer) = (*next, outer);
+            *next += body.steps.len();
+            number_bodies(body, next);
+        }
+    }
 }
 
 /// The same for the body of a loop or a branch, whose results are always written to memory that is there.
@@ -175,7 +200,7 @@ impl<'a> Emitter<'a> {
             return;
         }
         if let Some(planned) = self.channels.at(index).cloned() {
-            return self.channels_convolution(index, planned);
+            return self.channels_convolution(planned);
         }
         match &node.kind {
             Kind::Input(number) => {
@@ -383,12 +408,25 @@ impl<'a> Emitter<'a> {
             }
             work => work,
         };
-        self.steps.push(Step { work, inputs, outputs, origin, reader: self.current, copied: None });
+        let along = SmallVec::new();
+        self.steps.push(Step { work, inputs, outputs, origin, reader: self.current, copied: None, along });
+    }
+
+    /// Notes other nodes that the last step computes.
+    fn along(&mut self, nodes: impl IntoIterator<Item = usize>) {
+        if let Some(step) = self.steps.last_mut() {
+            step.along.extend(nodes);
+        }
     }
 
     /// A copy of a value for the node that steps are being written for.
     fn copy(&mut self, value: ValueId, from: Place, to: Place) {
-        self.push(Work::Copy, SmallVec::from_elem(from, 1), SmallVec::from_elem(to, 1), value.node as usize);
+        self.rearrange(Work::Copy, value, from, to);
+    }
+
+    /// A step that only puts a value elsewhere, in the order that its reader needs.
+    fn rearrange(&mut self, work: Work, value: ValueId, from: Place, to: Place) {
+        self.push(work, SmallVec::from_elem(from, 1), SmallVec::from_elem(to, 1), value.node as usize);
         if let Some(step) = self.steps.last_mut() {
             step.copied = Some(value);
         }
@@ -492,6 +530,8 @@ impl<'a> Emitter<'a> {
             outputs: specs(&self.graph.outputs),
             watched: self.watched,
             kept,
+            first: 0,
+            outer: 0,
             steps: self.steps,
             constants: self.constants,
         }

@@ -19,4 +19,4 @@ mod layout;
 pub(crate) mod place;
 mod products;
 
-pub(crate) use emit::{Lowered, Source, copy_strides, lower};
+pub(crate) use emit::{Lowered, Source, copy_strides, lower, with_carried_variables};

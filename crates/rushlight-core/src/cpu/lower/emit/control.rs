@@ -72,7 +72,7 @@ impl Emitter<'_> {
 }
 
 /// The body of a loop with variables for what it carries: their new values go where the old ones were.
-fn with_carried_variables(op: &Loop) -> Graph {
+pub(crate) fn with_carried_variables(op: &Loop) -> Graph {
     let mut body = op.body.clone();
     for node in &mut body.nodes {
         if let Kind::Input(number @ 1..) = node.kind

@@ -32,6 +32,7 @@ impl Emitter<'_> {
             _ => Work::LanesKernelGradient(sizes, floor),
         };
         self.push(work, inputs, SmallVec::from_elem(output, 1), index);
+        self.along(made.map(|_| node.inputs[0].node as usize));
     }
 
     pub(super) fn window(&mut self, index: usize, node: &Node, op: &Op, sizes: LanesWindow) {
@@ -44,6 +45,7 @@ impl Emitter<'_> {
         let output = self.allocate(ValueId { node: index as u32, output: 0 }, true);
         let work = Work::LanesWindow(op.clone(), sizes, made.map(|made| made.floor));
         self.push(work, inputs, SmallVec::from_elem(output, 1), index);
+        self.along(made.map(|_| node.inputs[0].node as usize));
     }
 
     /// Scale and shift of what is computed on load.
@@ -85,16 +87,17 @@ impl Emitter<'_> {
         }
         let mut inputs: SmallVec<[Place; 4]> = smallvec::smallvec![gradient, kernel, x, scale, shift, factor];
         inputs.extend(base);
-        self.push(Work::LanesMaskedGradient(sizes, masked.made.floor), inputs, outputs, index);
+        let work = Work::LanesMaskedGradient(sizes, masked.made.floor);
+        self.push(work, inputs, outputs, masked.convolution);
+        self.along([masked.convolution]);
     }
 
     /// A convolution with channels in lanes, with what it takes along.
-    pub(super) fn channels_convolution(&mut self, index: usize, planned: Planned) {
+    pub(super) fn channels_convolution(&mut self, planned: Planned) {
         let len = planned.sizes.packed_len(Isa::current());
         let packed = self.temporary(&Spec::new([len], DType::F32), false);
         let kernel = self.contiguous(planned.kernel);
-        let work = Work::PackKernel(planned.sizes.clone());
-        self.push(work, SmallVec::from_elem(kernel, 1), SmallVec::from_elem(packed.clone(), 1), index);
+        self.rearrange(Work::PackKernel(planned.sizes.clone()), planned.kernel, kernel, packed.clone());
         let mut inputs = SmallVec::from_vec(vec![self.dense_channels(planned.input), packed]);
         let mut place = |place: Option<Place>| {
             inputs.extend(place);
@@ -113,7 +116,8 @@ impl Emitter<'_> {
             Work::ChannelsConvolution(planned.sizes, along),
             inputs,
             SmallVec::from_elem(output, 1),
-            index,
+            planned.convolution,
         );
+        self.along(planned.along);
     }
 }

@@ -55,7 +55,8 @@ impl Emitter<'_> {
         }
         let made = make_loop(fused, &space, lanes, &inputs, &results, &in_place);
         if let Some(product) = product {
-            return self.product_loop(index, &graph.nodes[product], made);
+            self.product_loop(index, &graph.nodes[product], made);
+            return self.along([product]);
         }
         let known: Vec<Option<u64>> = made.inputs.iter().map(|place| self.known_scalar(place)).collect();
         if let Some(scalars) = ScalarLoop::new(&made.description, &known) {
