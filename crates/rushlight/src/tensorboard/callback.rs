@@ -216,7 +216,8 @@ impl TensorBoard {
     fn write_profiled(&mut self, batch: usize) -> Result<()> {
         self.progress.is_profiling = false;
         let collected = profile::stop();
-        let is_step = |call: &profile::GraphRun| ["training_step", "training_steps"].contains(&&*call.function);
+        let is_step =
+            |call: &profile::GraphRun| ["training_step", "training_steps"].contains(&&*call.function);
         let call = collected.graphs.iter().rposition(is_step);
         let is_asked = self.asks_for(batch + 1 - self.progress.batches.min(batch), batch);
         let graph = self.write_graph;

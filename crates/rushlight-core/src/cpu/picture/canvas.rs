@@ -228,8 +228,11 @@ impl Canvas {
                 new.is_none_or(|new| *index != new.node)
                     && old.is_some_and(|old| node.inputs.iter().any(|input| input.node == old))
             });
-            node.inputs
-                .extend(readers.map(|(index, _)| PictureEdge { node: index, output: 0, is_control: true }));
+            node.inputs.extend(readers.map(|(index, _)| PictureEdge {
+                node: index,
+                output: 0,
+                is_control: true,
+            }));
             node.outputs.push(graph.spec(value).clone());
             made_of.push((variable, self.push(node)));
         }

@@ -19,9 +19,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn of_op(&self, origin: &Origin) -> (&[Share], usize) {
-        let found = origin.sources.first().and_then(|source| self.ops.get(source));
-        found.map_or((&[], 0), |(shares, bytes)| (shares, *bytes))
+    /// Of an op, once: where a loop was recorded again for its gradient, both became one.
+    pub(super) fn take_op(&mut self, origin: &Origin) -> (Vec<Share>, usize) {
+        origin.sources.first().and_then(|source| self.ops.remove(source)).unwrap_or_default()
     }
 
     /// Of what is assigned to a variable, or of a result.
@@ -170,7 +170,8 @@ impl Drawing {
             steps_of.entry(step.reader).or_default().push(number);
         }
         // What a kernel computes along is drawn there, once for each that does.
-        let along: HashSet<usize> = lowered.steps.iter().flat_map(|step| step.along.iter().copied()).collect();
+        let along: HashSet<usize> =
+            lowered.steps.iter().flat_map(|step| step.along.iter().copied()).collect();
         for index in (0..level.graph.nodes.len()).filter(|index| !along.contains(index)) {
             // Copies that a node asked for come before it.
             let mut own = None;
@@ -217,6 +218,7 @@ impl Drawing {
         let producer = level.graph.node(value);
         let is_op = matches!(producer.kind, Kind::Op(_) | Kind::Fused(_));
         match (level.graph.nodes.get(step.reader), &level.body) {
+            _ if level.values.is_count(value) && is_op => self.found.note(&producer.origin, share, bytes),
             (None, None) => {
                 let storage = match step.outputs[0].storage {
                     Storage::Temporary(_) => {
@@ -453,7 +455,8 @@ impl Drawing {
             }
         }
         for (step, assigned) in of_loop {
-            let of_kernel = |node: &&PictureNode| node.kernel.as_ref().is_some_and(|joint| joint.step == step);
+            let of_kernel =
+                |node: &&PictureNode| node.kernel.as_ref().is_some_and(|joint| joint.step == step);
             let computed = nodes.iter().filter(of_kernel).flat_map(|node| &node.shares);
             let from = computed.map(|share| share.to).fold(0.0, f64::max);
             let each = (1.0 - from) / assigned.len() as f64;

@@ -12,7 +12,6 @@ use crate::cpu::lower::Lowered;
 use crate::cpu::lower::place::Storage;
 use crate::profile::{Lifetime, Picture, PictureKind, PictureNode, Plan, Share};
 use crate::tensor::Spec;
-use compiled::Found;
 
 /// The compiled graph with its kernels.
 pub(crate) fn picture_of_compiled(plan: &Plan) -> Picture {
@@ -23,8 +22,8 @@ pub(crate) fn picture_of_compiled(plan: &Plan) -> Picture {
 
 /// The recorded graph, with the times and the memory of what each node became.
 pub(crate) fn picture_of_recorded(plan: &Plan) -> Picture {
-    let (_, found): (_, Found) = compiled::draw(&plan.compiled, &plan.lowered);
-    let mut nodes = recorded::draw(&plan.recorded, &found);
+    let (_, mut found) = compiled::draw(&plan.compiled, &plan.lowered);
+    let mut nodes = recorded::draw(&plan.recorded, &mut found);
     settle(&mut nodes);
     Picture { name: plan.recorded.name.clone(), nodes }
 }

@@ -8,7 +8,7 @@ use crate::ops::Op;
 use crate::profile::{PictureEdge, PictureNode};
 
 /// Draws a recorded function.
-pub(super) fn draw(graph: &Graph, found: &Found) -> Vec<PictureNode> {
+pub(super) fn draw(graph: &Graph, found: &mut Found) -> Vec<PictureNode> {
     let mut canvas = Canvas::default();
     let mut values = Values::of(graph, &|kind| is_effects(graph, kind));
     nodes(&mut canvas, graph, &mut values, None, found);
@@ -30,7 +30,7 @@ fn nodes(
     graph: &Graph,
     values: &mut Values,
     given: Option<&[Option<PictureEdge>]>,
-    found: &Found,
+    found: &mut Found,
 ) {
     for (index, node) in graph.nodes.iter().enumerate() {
         let id = ValueId { node: index as u32, output: 0 };
@@ -47,8 +47,8 @@ fn nodes(
         let is_control = ends.is_some();
         let mut picture = plain(graph, node);
         picture.inputs = ends.unwrap_or(inputs).into_iter().flatten().collect();
-        let (shares, bytes) = found.of_op(&node.origin);
-        picture.shares = shares.to_vec();
+        let (shares, bytes) = found.take_op(&node.origin);
+        picture.shares = shares;
         picture.bytes += bytes;
         let drawn = canvas.push(picture);
         if is_control {
@@ -64,7 +64,7 @@ fn bodies(
     node: &Node,
     outer: &[Option<PictureEdge>],
     is_count: &dyn Fn(usize) -> bool,
-    found: &Found,
+    found: &mut Found,
 ) -> Option<Vec<Option<PictureEdge>>> {
     let (name, parts, leading) = match &node.kind {
         Kind::Op(Op::Loop(op)) => (op.name, std::slice::from_ref(&op.body), op.leading()),
