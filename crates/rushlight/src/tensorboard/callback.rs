@@ -19,7 +19,8 @@ use std::time::Instant;
 /// Always: what was measured in each epoch (`epoch_loss`, …), and the learning rate; for validation also over the steps
 /// made (`evaluation_loss_vs_iterations`). The model's graph of layers (tag `keras`) and the graphs of the training step,
 /// with the time and memory that each op took in the first step, unless [`TensorBoard::write_graph`] says otherwise. More
-/// on request:
+/// on request. Scalars after each batch cost about 0.15 % of a training step of the small net, a profiled step takes about
+/// 2 % longer (example `tensorboard_cost`).
 ///
 /// ```no_run
 /// # use rushlight::prelude::*;
