@@ -21,6 +21,8 @@ enum Action {
     Div32,
     /// `a * b + c`, rounded twice.
     MulAdd32,
+    /// The instructions behind this one, so many, are all `last * b + c`, of which only the last result is read.
+    Chain32(u16),
     Square32,
     Neg32,
     Compare32(Compare),
@@ -40,6 +42,7 @@ enum Action {
     Loop(InnerLoop),
 }
 
+#[derive(Clone, Copy)]
 struct Instruction {
     action: Action,
     operands: [u16; 3],
@@ -119,6 +122,7 @@ impl ScalarLoop {
             let register = number(store.from);
             planned.stores.push((register as u16, dtype(register).size() as u8));
         }
+        planned.instructions = with_chains(planned.instructions, &uses);
         Some(planned)
     }
 
@@ -168,12 +172,57 @@ impl ScalarLoop {
             for (&(register, size), pointer) in self.loads.iter().zip(inputs) {
                 copy(size, pointer, registers.add(register.into()).cast());
             }
-            for instruction in &self.instructions {
-                instruction.run(registers);
-            }
+            run_all(&self.instructions, registers);
             for (&(register, size), pointer) in self.stores.iter().zip(outputs) {
                 copy(size, registers.add(register.into()).cast::<u8>(), pointer);
             }
+        }
+    }
+}
+
+/// From as many on, products and sums that follow each other are a chain.
+const CHAIN: usize = 4;
+
+/// Marks chains: what each link gives the next one then stays in a register of the machine.
+fn with_chains(instructions: Vec<Instruction>, uses: &[usize]) -> Vec<Instruction> {
+    let follows = |before: &Instruction, next: &Instruction| {
+        let of_both = [before.action, next.action].iter().all(|action| matches!(action, Action::MulAdd32));
+        of_both && next.operands[0] == before.result && uses[usize::from(before.result)] == 1
+    };
+    let mut marked = Vec::with_capacity(instructions.len() + 1);
+    let mut rest = &instructions[..];
+    while let Some(first) = rest.first() {
+        let links = 1 + rest.windows(2).take_while(|pair| follows(&pair[0], &pair[1])).count();
+        if links >= CHAIN {
+            marked.push(Instruction { action: Action::Chain32(links as u16), ..*first });
+        }
+        marked.extend_from_slice(&rest[..links]);
+        rest = &rest[links..];
+    }
+    marked
+}
+
+/// # Safety
+/// The registers must be those that the instructions were planned for.
+#[inline(always)]
+unsafe fn run_all(instructions: &[Instruction], registers: *mut u64) {
+    let mut rest = instructions.iter();
+    while let Some(instruction) = rest.next() {
+        let Action::Chain32(links) = instruction.action else {
+            // SAFETY: passed on to the caller.
+            unsafe { instruction.run(registers) };
+            continue;
+        };
+        let at = |number: u16| registers.wrapping_add(number.into()).cast::<f32>();
+        // SAFETY: the links are instructions on registers of `f32`.
+        unsafe {
+            let mut last = *at(instruction.operands[0]);
+            let mut result = instruction.result;
+            for link in rest.by_ref().take(links.into()) {
+                last = last * *at(link.operands[1]) + *at(link.operands[2]);
+                result = link.result;
+            }
+            *at(result) = last;
         }
     }
 }
@@ -247,10 +296,8 @@ impl ScalarList {
     /// The registers must have been begun with.
     #[inline]
     pub(crate) unsafe fn run(&self, registers: *mut u64) {
-        for instruction in &self.instructions {
-            // SAFETY: instructions were planned for registers of these numbers.
-            unsafe { instruction.run(registers) }
-        }
+        // SAFETY: instructions were planned for registers of these numbers.
+        unsafe { run_all(&self.instructions, registers) }
     }
 }
 
@@ -316,6 +363,7 @@ impl Instruction {
                 Action::SubInteger => *out.cast::<i64>() = (*ai).wrapping_sub(*bi),
                 Action::CompareInteger(kind) => *flag = compare(kind, *ai, *bi),
                 Action::Copy => *out = *a,
+                Action::Chain32(_) => unreachable!("a chain runs as a whole"),
                 Action::Loop(kernel) => {
                     kernel(
                         1,
@@ -359,6 +407,54 @@ mod tests {
     use super::*;
     use crate::cpu::kernels::fused::{Access, FusedLoop, Instruction, Store};
     use smallvec::smallvec;
+
+    /// A polynomial by Horner's rule, whose links are a chain, with the number of another instruction in between.
+    #[test]
+    fn chains_have_the_bits_of_loops() {
+        let access = || Access { dtype: DType::F32, strides: smallvec![1] };
+        for links in [1, 3, 4, 9, 100] {
+            let mut instructions: Vec<Instruction> = Vec::new();
+            let mut push = |op, a, b| {
+                instructions.push(Instruction {
+                    op: Op::Binary(op),
+                    operands: smallvec![a, b],
+                    dtype: DType::F32,
+                });
+                Register::Instruction(instructions.len() - 1)
+            };
+            let (x, y) = (Register::Input(0), Register::Input(1));
+            let mut last = push(Binary::Sub, x, y);
+            let middle = last;
+            for link in 0..links {
+                let product = push(Binary::Mul, last, if link % 3 == 0 { x } else { y });
+                last = push(Binary::Add, product, if link == links / 2 { middle } else { x });
+            }
+            let stores = vec![Store { from: last, access: access(), in_place: false }];
+            let description = LoopDescription {
+                dims: smallvec![1],
+                inputs: vec![access(), access()],
+                instructions,
+                stores,
+                reductions: vec![],
+                reduced_axes: smallvec![false],
+            };
+            let planned = ScalarLoop::new(&description, &[None, None]).unwrap();
+            let is_chain =
+                |instruction: &super::Instruction| matches!(instruction.action, Action::Chain32(_));
+            assert_eq!(
+                planned.instructions.iter().filter(|i| is_chain(i)).count(),
+                usize::from(links >= CHAIN)
+            );
+            let (a, b, mut got, mut expected) = (0.7f32, -0.4f32, 0f32, 0f32);
+            let inputs = [(&raw const a).cast::<u8>(), (&raw const b).cast::<u8>()];
+            // SAFETY: two numbers are read and one is written.
+            unsafe {
+                planned.run(inputs.into_iter(), [(&raw mut got).cast::<u8>()].into_iter());
+                FusedLoop::new(&description).run(&inputs, &[(&raw mut expected).cast::<u8>()]);
+            }
+            assert_eq!(got.to_bits(), expected.to_bits(), "{links}");
+        }
+    }
 
     /// A chain of every action on two inputs and a constant, against the loop that it stands for, bit by bit.
     #[test]
