@@ -166,7 +166,7 @@ fn bad_files_give_one_clear_error() -> Result<()> {
     };
     says(b"", "no whole safetensors file");
     says(b"PK\x03\x04 something else entirely", "no whole safetensors file");
-    for length in (0..bytes.len()).step_by(7) {
+    for length in 0..bytes.len() {
         says(&bytes[..length], "no whole safetensors file");
     }
     let changed = |from: &str, to: &str| {
