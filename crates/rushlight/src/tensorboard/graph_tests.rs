@@ -164,7 +164,7 @@ fn bodies_of_loops_and_branches_are_drawn_with_their_times() {
                 cond(&halved.sum(..).greater(1e9), || halved.exp(), || halved.matmul(&weight.read()));
             all.square().sum(..) + chosen.sum(..)
         };
-        let (loss, gradients) = value_and_grad(loss, &[weight.clone()])?;
+        let (loss, gradients) = value_and_grad(loss, std::slice::from_ref(&weight))?;
         Ok(loss + gradients[0].sum(..))
     });
     let xs = random::normal([30, 8, 32], 0.0, 1.0, DType::F32);
