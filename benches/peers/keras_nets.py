@@ -8,7 +8,8 @@ from keras import layers
 
 def build(net):
     """A model that gives logits."""
-    model = {"densenet": densenet, "vgg": vgg, "resnet": resnet, "mlp": mlp}[net["kind"]](net)
+    builders = [densenet, vgg, resnet, mobilenet, lstm, transformer, mlp]
+    model = {builder.__name__: builder for builder in builders}[net["kind"]](net)
     assert trainable_parameters(model) == net["parameters"]
     return model
 
@@ -74,6 +75,36 @@ def resnet(net):
             x, channels = layers.ReLU()(layers.Add()([y, shortcut])), filters
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(image, layers.Dense(net["classes"])(x))
+
+
+def mobilenet(net):
+    def rectified(x):
+        return layers.ReLU()(layers.BatchNormalization()(x))
+
+    image = layers.Input(net["input_shape"])
+    x = rectified(layers.Conv2D(net["first_filters"], 3, padding="same", use_bias=False)(image))
+    for filters, stride in net["blocks"]:
+        x = rectified(layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)(x))
+        x = rectified(layers.Conv2D(filters, 1, padding="same", use_bias=False)(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(net["classes"])(x))
+
+
+def lstm(net):
+    sequence = layers.Input(net["input_shape"])
+    return keras.Model(sequence, layers.Dense(net["classes"])(layers.LSTM(net["units"])(sequence)))
+
+
+def transformer(net):
+    sequence = layers.Input(net["input_shape"])
+    x = layers.Dense(net["width"])(sequence)
+    for _ in range(net["blocks"]):
+        y = layers.LayerNormalization()(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(net["heads"], net["width"] // net["heads"])(y, y)])
+        y = layers.Dense(net["hidden"], activation="relu")(layers.LayerNormalization()(x))
+        x = layers.Add()([x, layers.Dense(net["width"])(y)])
+    x = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x))
+    return keras.Model(sequence, layers.Dense(net["classes"])(x))
 
 
 def mlp(net):

@@ -105,18 +105,71 @@ def dense_layers(features, hidden, classes):
     return [*parts, nn.Linear(features, classes)]
 
 
+def mobilenet(net):
+    channels = net["first_filters"]
+    parts = [nn.Conv2d(net["input_shape"][-1], channels, 3, padding=1, bias=False), *normalized(channels)]
+    for filters, stride in net["blocks"]:
+        parts += [nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels, bias=False), *normalized(channels)]
+        parts += [nn.Conv2d(channels, filters, 1, bias=False), *normalized(filters)]
+        channels = filters
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, net["classes"]))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.lstm = nn.LSTM(net["input_shape"][-1], net["units"], batch_first=True)
+        # Keras has one bias; PyTorch's second one stays zero
+        self.lstm.bias_hh_l0.requires_grad_(False).zero_()
+        self.classes = nn.Linear(net["units"], net["classes"])
+
+    def forward(self, x):
+        return self.classes(self.lstm(x)[0][:, -1])
+
+
+def lstm(net):
+    return Recurrent(net)
+
+
+class Block(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        width = net["width"]
+        self.norms = nn.ModuleList([nn.LayerNorm(width, eps=1e-3) for _ in range(2)])
+        self.attention = nn.MultiheadAttention(width, net["heads"], batch_first=True)
+        self.dense = nn.Sequential(nn.Linear(width, net["hidden"]), nn.ReLU(inplace=True), nn.Linear(net["hidden"], width))
+
+    def forward(self, x):
+        y = self.norms[0](x)
+        x = x + self.attention(y, y, y, need_weights=False)[0]
+        return x + self.dense(self.norms[1](x))
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean(1)
+
+
+def transformer(net):
+    width = net["width"]
+    blocks = [Block(net) for _ in range(net["blocks"])]
+    first, last = nn.Linear(net["input_shape"][-1], width), nn.LayerNorm(width, eps=1e-3)
+    return nn.Sequential(first, *blocks, last, Mean(), nn.Linear(width, net["classes"]))
+
+
 def mlp(net):
     return nn.Sequential(*dense_layers(*net["input_shape"], net["hidden"], net["classes"]))
 
 
 def build(net):
-    model = {"densenet": densenet, "vgg": vgg, "resnet": resnet, "mlp": mlp}[net["kind"]](net)
-    assert sum(p.numel() for p in model.parameters()) == net["parameters"]
+    builders = [densenet, vgg, resnet, mobilenet, lstm, transformer, mlp]
+    model = {builder.__name__: builder for builder in builders}[net["kind"]](net)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == net["parameters"]
     return model
 
 
 def random_inputs(net, batch_size):
-    if len(net["input_shape"]) == 1:
+    if len(net["input_shape"]) < 3:
         return torch.randn(batch_size, *net["input_shape"])
     height, width, channels = net["input_shape"]
     return torch.randn(batch_size, channels, height, width).contiguous(memory_format=torch.channels_last)
@@ -124,7 +177,7 @@ def random_inputs(net, batch_size):
 
 def whole_step(model, inputs, labels, momentum):
     """Gradients and update as one function of all weights, compiled whole."""
-    weights = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    weights = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     velocities = {name: torch.zeros_like(weight) for name, weight in weights.items()}
 
     @torch.compile

@@ -171,6 +171,10 @@ pub(crate) struct SummaryOptions {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, default_value = "64")]
     pub(crate) batch_size: usize,
 
+    /// Stay within so much memory in all by computing values again instead of keeping them, which takes longer
+    #[arg(long, value_name = "MB", allow_negative_numbers = true, value_parser = positive)]
+    pub(crate) memory_budget: Option<usize>,
+
     /// Number of classes [default: the model's own, 10 or 1000]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub(crate) classes: Option<usize>,
@@ -202,6 +206,10 @@ pub(crate) struct BenchOptions {
     /// Momentum of SGD
     #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = momentum, default_value = "0.9")]
     pub(crate) momentum: f64,
+
+    /// Plan each call within so much memory in all by computing values again instead of keeping them, which takes longer
+    #[arg(long, value_name = "MB", allow_negative_numbers = true, value_parser = positive)]
+    pub(crate) memory_budget: Option<usize>,
 
     /// Print one JSON object instead of a table
     #[arg(long)]

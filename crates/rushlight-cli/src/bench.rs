@@ -20,6 +20,9 @@ pub(crate) fn run(options: &BenchOptions, started: Instant) -> Result<(), Failur
         mode: options.mode.mode(),
         steps: options.steps,
         momentum: options.momentum,
+        memory_budget: options
+            .memory_budget
+            .map_or(usize::MAX, |megabytes| megabytes.saturating_mul(1 << 20)),
         training: options.only != Some(Part::Inference),
         inference: options.only != Some(Part::Training),
     };

@@ -48,7 +48,14 @@ fn comparison(trained: &Trained) -> Result<String, Failure> {
     let (images, labels) = (&batch.inputs[0], &batch.targets[0]);
     let size = batch.size()?;
     let time = |mode| -> Result<f64, Failure> {
-        let timing = Timing { mode, steps: TIMED_STEPS, momentum: 0.9, training: true, inference: false };
+        let timing = Timing {
+            mode,
+            steps: TIMED_STEPS,
+            momentum: 0.9,
+            memory_budget: usize::MAX,
+            training: true,
+            inference: false,
+        };
         Ok(measure(&trained.config, images, labels, &timing)?.train_step_ms.unwrap_or(f64::NAN))
     };
     let (eager, graph) = (time(Mode::Eager)?, time(Mode::Graph)?);

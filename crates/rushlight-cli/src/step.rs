@@ -15,6 +15,8 @@ pub(crate) struct Timing {
     /// Timed calls of each kind.
     pub(crate) steps: usize,
     pub(crate) momentum: f64,
+    /// Bytes that a call may work on.
+    pub(crate) memory_budget: usize,
     pub(crate) training: bool,
     pub(crate) inference: bool,
 }
@@ -29,7 +31,7 @@ pub(crate) struct Measured {
     pub(crate) first_step: Instant,
     /// Time to record and compile the first call; nothing is compiled in eager mode.
     pub(crate) compile: Option<Duration>,
-    /// Bytes that the compiled call needs besides variables and data.
+    /// Bytes that the compiled call works on, variables and data included.
     pub(crate) planned_bytes: Option<usize>,
 }
 
@@ -42,8 +44,10 @@ pub(crate) fn measure(
     timing: &Timing,
 ) -> Result<Measured> {
     let model = config.build()?;
-    let train = rushlight::trace::function("training_step", training_step(&model, timing.momentum));
-    let infer = rushlight::trace::function("inference", |x: &Tensor| model.call(x));
+    let train = rushlight::trace::function("training_step", training_step(&model, timing.momentum))
+        .memory_budget(timing.memory_budget);
+    let infer = rushlight::trace::function("inference", |x: &Tensor| model.call(x))
+        .memory_budget(timing.memory_budget);
 
     let first_step = std::cell::OnceCell::new();
     let train_step = || {
@@ -71,7 +75,7 @@ pub(crate) fn measure(
         inference_ms,
         first_step: first_step.into_inner().unwrap_or_else(Instant::now),
         compile: recordings.compile_time(),
-        planned_bytes: recordings.planned_bytes(),
+        planned_bytes: recordings.planned_memory().map(|memory| memory.total()),
     })
 }
 

@@ -9,6 +9,7 @@ mod checks;
 mod properties;
 
 use case::Case;
+use rushlight::cpu::isa::Isa;
 use rushlight::layers::BUILT_IN_LAYERS;
 use std::collections::BTreeSet;
 
@@ -52,4 +53,20 @@ fn configs_go_both_ways() {
 #[test]
 fn carried_errors_are_passed_on() {
     for_each_case(checks::carried);
+}
+
+/// On the lesser instruction sets of this machine too, each in a process of its own.
+#[test]
+fn keras_values_hold_on_every_instruction_set() {
+    let best = Isa::current();
+    for isa in Isa::available().into_iter().filter(|&isa| isa != best) {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let child = child
+            .args(["outputs_and_gradients_equal_keras", "recorded_layers_equal_eager_ones"])
+            .env("RUSHLIGHT_ISA", isa.name())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success() && !text.contains(" 0 passed"), "{isa:?}: {text}");
+    }
 }

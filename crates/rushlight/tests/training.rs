@@ -337,15 +337,15 @@ fn a_model_of_two_inputs_and_outputs_trains_on_both() {
 #[test]
 fn memory_is_planned_before_the_first_step() {
     let model = mlp();
-    let bytes = model.planned_training_bytes(32).unwrap();
-    assert!(bytes > 0);
-    assert!(model.planned_training_bytes(256).unwrap() > bytes);
+    let memory = model.planned_training_memory(32).unwrap();
+    assert!(memory.temporary > 0 && memory.variables > 0 && memory.arguments > 0);
+    assert!(model.planned_training_memory(256).unwrap().temporary > memory.temporary);
     let text = model.summary_with_memory(32).unwrap().to_string();
     assert!(text.contains("Memory of one training step of 32 examples: "), "{text}");
     let before: Vec<Vec<f32>> = mlp().variables().iter().map(read).collect();
     assert_eq!(model.variables().iter().map(read).collect::<Vec<_>>(), before);
     let deferred = Model::from(Sequential::new().add(Dense::new(1)));
-    assert!(deferred.planned_training_bytes(1).unwrap_err().to_string().contains("compiled first"));
+    assert!(deferred.planned_training_memory(1).unwrap_err().to_string().contains("compiled first"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The first steps of training equal Keras's: see goldens/README.md, whose script made the numbers.
 
 use rushlight::applications::{DenseNetConfig, densenet};
+use rushlight::cpu::isa::Isa;
 use rushlight::prelude::*;
 use rushlight::run_functions_eagerly;
 use safetensors::SafeTensors;
@@ -235,4 +236,20 @@ fn eager_steps_in_f32_equal_keras() {
 fn fit_equals_keras_in_both_modes() {
     for_each_run(DType::F32, |golden| golden.fit(Mode::Graph));
     for_each_run(DType::F32, |golden| golden.fit(Mode::Eager));
+}
+
+/// On the lesser instruction sets of this machine too, each in a process of its own.
+#[test]
+fn keras_values_hold_on_every_instruction_set() {
+    let best = Isa::current();
+    for isa in Isa::available().into_iter().filter(|&isa| isa != best) {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let child = child
+            .args(["recorded_steps_in_f32_equal_keras"])
+            .env("RUSHLIGHT_ISA", isa.name())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success() && !text.contains(" 0 passed"), "{isa:?}: {text}");
+    }
 }

@@ -22,8 +22,17 @@ impl Isa {
         static CURRENT: OnceLock<Isa> = OnceLock::new();
         *CURRENT.get_or_init(|| {
             let best = Isa::detect();
-            let wanted = std::env::var("RUSHLIGHT_ISA").ok().and_then(|name| Isa::from_name(&name));
-            wanted.filter(|isa| Isa::available().contains(isa)).unwrap_or(best)
+            let Ok(name) = std::env::var("RUSHLIGHT_ISA") else { return best };
+            let wanted = Isa::from_name(&name).filter(|isa| Isa::available().contains(isa));
+            wanted.unwrap_or_else(|| {
+                let all: Vec<&str> = Isa::available().into_iter().map(Isa::name).collect();
+                let all = all.join(", ");
+                eprintln!(
+                    "rushlight: RUSHLIGHT_ISA must be one of {all}, not `{name}`; {} is used",
+                    best.name()
+                );
+                best
+            })
         })
     }
 
@@ -37,12 +46,16 @@ impl Isa {
 
     /// The instruction set of that name.
     pub fn from_name(name: &str) -> Option<Isa> {
-        match name {
-            "plain" => Some(Isa::Plain),
-            "neon" => Some(Isa::Neon),
-            "avx2" => Some(Isa::Avx2),
-            "avx512" => Some(Isa::Avx512),
-            _ => None,
+        [Isa::Plain, Isa::Neon, Isa::Avx2, Isa::Avx512].into_iter().find(|isa| isa.name() == name)
+    }
+
+    /// What `RUSHLIGHT_ISA` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Plain => "plain",
+            Isa::Neon => "neon",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::cpu::buffer::{ALIGNMENT, Buffer};
 use crate::cpu::contiguous;
+use crate::cpu::fit::{PlannedMemory, fit};
 use crate::cpu::lower::place::Storage;
 use crate::cpu::lower::{Lowered, Source, lower};
 use crate::cpu::steps::Memory;
@@ -94,11 +95,27 @@ pub(crate) type Results = SmallVec<[Value; 2]>;
 impl Program {
     /// Chooses kernels, layouts and places in memory for a graph that passes made of the recorded one.
     pub(crate) fn compile(recorded: Arc<Graph>, graph: Graph) -> Program {
+        let lowered = lower(&graph);
+        Program::of(recorded, graph, lowered)
+    }
+
+    /// The same within a budget of memory in bytes, if there is one: it may compute values more than once.
+    pub(crate) fn compile_within(
+        recorded: Arc<Graph>,
+        graph: Graph,
+        budget: Option<usize>,
+    ) -> Result<Program> {
+        let Some(budget) = budget else { return Ok(Program::compile(recorded, graph)) };
+        let (graph, lowered) = fit(graph, budget)?;
+        Ok(Program::of(recorded, graph, lowered))
+    }
+
+    fn of(recorded: Arc<Graph>, graph: Graph, lowered: Lowered) -> Program {
         let mut assigned = vec![false; graph.variables.len()];
         graph.assignments.iter().for_each(|&(variable, _)| assigned[variable] = true);
         let mut lock_order: Vec<usize> = (0..graph.variables.len()).collect();
         lock_order.sort_by_key(|&index| graph.variables[index].id());
-        let lowered = Arc::new(lower(&graph));
+        let lowered = Arc::new(lowered);
         let place = |number: &usize| lock_order.iter().position(|index| index == number);
         let kept_from = lowered.kept.variables.iter().filter_map(place).collect();
         if debug_level() >= 2 {
@@ -258,9 +275,9 @@ impl Program {
         Error::new(ErrorKind::Recording, "callback", rule)
     }
 
-    /// Bytes planned for one call besides arguments, variables and results.
-    pub(crate) fn planned_bytes(&self) -> usize {
-        self.lowered.arena_bytes
+    /// All memory that a call works on.
+    pub(crate) fn planned_memory(&self) -> PlannedMemory {
+        PlannedMemory::of(&self.plan.compiled, &self.lowered)
     }
 }
 

@@ -22,7 +22,7 @@ const MOST_THREADS: usize = 1024;
 /// Which thread runs which task is not defined, so results must not depend on it. A call from within a task, or
 /// while another thread's call is running, runs all its tasks on the calling thread. A panic in a task is passed
 /// on to the caller once no task runs any more; tasks not yet begun are then skipped.
-pub(crate) fn parallel_for(tasks: usize, body: impl Fn(usize) + Sync) {
+pub fn parallel_for(tasks: usize, body: impl Fn(usize) + Sync) {
     if profile::is_active() && tasks > 1 && thread_count() > 1 {
         return profiled(tasks, body);
     }
@@ -87,8 +87,15 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 #[cold]
 fn initial_thread_count() -> usize {
-    let wanted = std::env::var("RUSHLIGHT_THREADS").ok().and_then(|text| text.trim().parse::<usize>().ok());
-    let count = wanted.filter(|&count| count > 0).unwrap_or_else(processors).min(MOST_THREADS);
+    let wanted = std::env::var("RUSHLIGHT_THREADS").ok();
+    let number =
+        wanted.as_ref().and_then(|text| text.trim().parse::<usize>().ok()).filter(|&count| count > 0);
+    let count = number.unwrap_or_else(processors).min(MOST_THREADS);
+    if let (Some(text), None) = (&wanted, number) {
+        eprintln!(
+            "rushlight: RUSHLIGHT_THREADS must be a number of at least 1, not `{text}`; {count} are used"
+        );
+    }
     // Another thread may have set a count in the meantime: that one stays.
     match THREADS.compare_exchange(0, count, Relaxed, Relaxed) {
         Ok(_) => count,

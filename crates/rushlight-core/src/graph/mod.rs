@@ -253,6 +253,39 @@ impl Fused {
             _ => &step.output.dims,
         }
     }
+
+    /// The loop with one of its results alone, and which inputs it still reads, in order.
+    pub(crate) fn only(&self, result: usize) -> (Fused, Vec<usize>) {
+        let mut needed = vec![false; self.body.len()];
+        needed[self.results[result]] = true;
+        for number in (0..self.body.len()).rev() {
+            if needed[number] {
+                self.body[number].inputs.iter().for_each(|operand| match *operand {
+                    Operand::Body(earlier) => needed[earlier] = true,
+                    Operand::Input(_) => {}
+                });
+            }
+        }
+        let (mut body, mut inputs): (Vec<FusedOp>, Vec<usize>) = (Vec::new(), Vec::new());
+        let mut place = vec![0; self.body.len()];
+        for (number, op) in self.body.iter().enumerate().filter(|&(number, _)| needed[number]) {
+            let operand = |operand: &Operand| match *operand {
+                Operand::Body(earlier) => Operand::Body(place[earlier]),
+                Operand::Input(input) => {
+                    let known = inputs.iter().position(|&other| other == input);
+                    Operand::Input(known.unwrap_or_else(|| {
+                        inputs.push(input);
+                        inputs.len() - 1
+                    }))
+                }
+            };
+            let inputs = op.inputs.iter().map(operand).collect();
+            place[number] = body.len();
+            body.push(FusedOp { inputs, ..op.clone() });
+        }
+        let results = SmallVec::from_elem(place[self.results[result]], 1);
+        (Fused { body, results }, inputs)
+    }
 }
 
 /// Makes a new graph node by node out of an old one: how passes work, since nodes never change.

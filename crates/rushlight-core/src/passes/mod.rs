@@ -54,6 +54,11 @@ pub(crate) fn optimize(graph: &Graph) -> Graph {
     run(graph, all(), print)
 }
 
+/// The graph without what neither results nor variables need.
+pub(crate) fn without_dead_code(graph: &Graph) -> Graph {
+    dce::run(graph)
+}
+
 /// A body without what it does not need, before it becomes a part of a larger op.
 pub(crate) fn tidy(graph: &Graph) -> Graph {
     run(graph, all().into_iter().filter(|pass| ![CONTROL, FUSION, BODIES].contains(&pass.name)), false)

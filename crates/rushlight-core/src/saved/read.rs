@@ -124,7 +124,7 @@ impl SavedFunction {
             let specs = values.iter().map(|value| value.spec.clone()).collect();
             return Err(Error::with_inputs(ErrorKind::DType, self.name.as_str(), rule, specs));
         };
-        let program = recording.programs.of(&recording.graph, recording.batch_of(&values).flatten())?;
+        let program = recording.programs.of(&recording.graph, recording.batch_of(&values).flatten(), None)?;
         let results = program.run(&recording.variables, &values)?;
         Ok(results.into_iter().map(Tensor::from_value).collect())
     }

@@ -25,11 +25,19 @@ impl Programs {
         if recorded.nodes.iter().any(|node| node.outputs.iter().any(is_open)) {
             return Programs::PerBatch(Mutex::default());
         }
-        Programs::One(Arc::new(compiled(recorded.clone())))
+        let optimized = passes::optimize(recorded);
+        Programs::One(Arc::new(Program::compile(Arc::new(recorded.clone()), optimized)))
     }
 
     /// The program for calls with that batch size, compiled now if it has to be.
-    pub(crate) fn of(&self, recorded: &Graph, batch: Option<usize>) -> Result<Arc<Program>> {
+    ///
+    /// With a budget of memory in bytes, an error if there is no plan within it.
+    pub(crate) fn of(
+        &self,
+        recorded: &Graph,
+        batch: Option<usize>,
+        budget: Option<usize>,
+    ) -> Result<Arc<Program>> {
         let (programs, batch) = match (self, batch) {
             (Programs::One(program), _) => return Ok(program.clone()),
             (Programs::PerBatch(programs), batch) => (programs, batch.unwrap_or(1)),
@@ -43,7 +51,7 @@ impl Programs {
         if let Some(program) = known(&mut lock()) {
             return Ok(program);
         }
-        let program = Arc::new(compiled(closed(recorded, batch)?));
+        let program = Arc::new(compiled(closed(recorded, batch)?, budget)?);
         let mut programs = lock();
         if programs.len() >= CAPACITY {
             programs.remove(0);
@@ -75,9 +83,9 @@ impl Programs {
     }
 }
 
-fn compiled(graph: Graph) -> Program {
+fn compiled(graph: Graph, budget: Option<usize>) -> Result<Program> {
     let optimized = passes::optimize(&graph);
-    Program::compile(Arc::new(graph), optimized)
+    Program::compile_within(Arc::new(graph), optimized, budget)
 }
 
 /// The graph with the size of its open batch axis filled in.

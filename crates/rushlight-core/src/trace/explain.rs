@@ -307,7 +307,7 @@ impl Entry {
         let _ = writeln!(
             text,
             "    plans {} of memory besides {} variable(s) of {}",
-            amount(self.programs.newest().map_or(0, |program| program.planned_bytes())),
+            amount(self.programs.newest().map_or(0, |program| program.planned_memory().temporary)),
             self.variables.len(),
             amount(variable_bytes),
         );

@@ -65,6 +65,21 @@ impl<F, A, R> Function<F, A, R> {
         self
     }
 
+    /// Plans calls within a budget of memory in bytes: see [`Recordings::with_memory_budget`].
+    ///
+    /// ```
+    /// use rushlight_core::{Tensor, function};
+    /// let far = function("far", |x: &Tensor| x.exp().sin().sum(..)).memory_budget(1 << 20);
+    /// assert!(far.call(&Tensor::from([0.0f32])).item::<f32>()? > 0.8);
+    /// let near = function("near", |x: &Tensor| x.exp().sin().sum(..)).memory_budget(4);
+    /// assert!(near.call(&Tensor::from([0.0f32])).check().is_err());
+    /// # Ok::<(), rushlight_core::Error>(())
+    /// ```
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.recordings = self.recordings.with_memory_budget(bytes);
+        self
+    }
+
     /// What was recorded, why again, and how long it took.
     pub fn explain(&self) -> String {
         self.recordings.explain()

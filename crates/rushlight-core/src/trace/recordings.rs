@@ -1,6 +1,6 @@
 //! The recordings of a function: found by the signature of a call, or made by running the body on symbols.
 
-use crate::cpu::{Program, Results};
+use crate::cpu::{PlannedMemory, Program, Results};
 use crate::graph::{Graph, from_recording};
 use crate::passes;
 use crate::profile;
@@ -50,6 +50,8 @@ pub struct Recordings {
     pub(crate) made_at: &'static Location<'static>,
     /// The arguments whose first axis is open.
     open: &'static [&'static str],
+    /// Bytes that a call may work on.
+    budget: Option<usize>,
     state: Mutex<State>,
 }
 
@@ -128,12 +130,19 @@ impl Recordings {
     #[track_caller]
     pub const fn new(name: &'static str) -> Recordings {
         let state = State { entries: Vec::new(), total: 0, warned: false };
-        Recordings { name, made_at: Location::caller(), open: &[], state: Mutex::new(state) }
+        Recordings { name, made_at: Location::caller(), open: &[], budget: None, state: Mutex::new(state) }
     }
 
     /// Leaves the first axis of the arguments of these names open: one recording serves every batch size.
     pub const fn with_open_batch(mut self, arguments: &'static [&'static str]) -> Recordings {
         self.open = arguments;
+        self
+    }
+
+    /// Plans calls so that all memory they work on ([`PlannedMemory::total`]) stays within a budget in bytes: values are
+    /// computed again instead of kept. Where no plan is small enough, calls give an error that says what the least is.
+    pub const fn with_memory_budget(mut self, bytes: usize) -> Recordings {
+        self.budget = Some(bytes);
         self
     }
 
@@ -183,12 +192,12 @@ impl Recordings {
 
     /// Records and compiles the function for arguments of this signature, unless that was done before; runs nothing.
     ///
-    /// Gives the memory in bytes that the program plans for one call, besides variables and arguments.
+    /// Gives the memory that the program plans for one call.
     ///
     /// # Errors
     /// As a call would.
     #[track_caller]
-    pub fn prepare<R, F>(&self, arguments: &Flat, body: F) -> Result<usize, R::Error>
+    pub fn prepare<R, F>(&self, arguments: &Flat, body: F) -> Result<PlannedMemory, R::Error>
     where
         R: Returned,
         R::Parts: Send + Sync + 'static,
@@ -197,10 +206,10 @@ impl Recordings {
         let call = Call::here::<F>(arguments, None);
         let Some((open, batch)) = self.opened(arguments)? else {
             let ready = self.find_or_record(&call, body)?;
-            return Ok(ready.entry.programs.of(&ready.entry.recorded, None)?.planned_bytes());
+            return Ok(ready.entry.programs.of(&ready.entry.recorded, None, self.budget)?.planned_memory());
         };
         let ready = self.find_or_record(&Call { arguments: &open, batch, ..call }, body)?;
-        Ok(ready.entry.programs.of(&ready.entry.recorded, batch)?.planned_bytes())
+        Ok(ready.entry.programs.of(&ready.entry.recorded, batch, self.budget)?.planned_memory())
     }
 
     /// The arguments with their batch axes open, and the batch size, if this function has such arguments.
@@ -231,7 +240,10 @@ impl Recordings {
         } else {
             match &ready.entry.programs {
                 Programs::One(program) => program.run(&ready.variables, &values)?,
-                programs => programs.of(&ready.entry.recorded, call.batch)?.run(&ready.variables, &values)?,
+                programs => {
+                    let program = programs.of(&ready.entry.recorded, call.batch, self.budget)?;
+                    program.run(&ready.variables, &values)?
+                }
             }
         };
         let template = ready.entry.template.downcast_ref::<R::Parts>().expect("found by this very type");
@@ -273,7 +285,8 @@ impl Recordings {
             None => {
                 let graph = passes::optimize(&recorded);
                 let nodes = graph.len();
-                (Programs::One(Arc::new(Program::compile(recorded.clone(), graph))), nodes)
+                let program = Program::compile_within(recorded.clone(), graph, self.budget)?;
+                (Programs::One(Arc::new(program)), nodes)
             }
         };
         let compile_time = start.elapsed();
@@ -394,9 +407,9 @@ impl Recordings {
         state.entries.len()
     }
 
-    /// The memory in bytes that the newest recording's program plans for one call, besides variables and arguments.
-    pub fn planned_bytes(&self) -> Option<usize> {
-        self.lock().newest().and_then(|entry| Some(entry.programs.newest()?.planned_bytes()))
+    /// The memory that the newest recording's program plans for one call.
+    pub fn planned_memory(&self) -> Option<PlannedMemory> {
+        self.lock().newest().and_then(|entry| Some(entry.programs.newest()?.planned_memory()))
     }
 
     /// Time spent on compiling the newest recording, recording it included.

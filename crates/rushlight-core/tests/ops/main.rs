@@ -4,6 +4,7 @@ mod carried;
 mod goldens;
 mod gradients;
 mod indexing;
+mod isa;
 mod messages;
 mod models;
 mod printing;

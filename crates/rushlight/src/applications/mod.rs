@@ -2,19 +2,23 @@
 
 mod densenet;
 mod mlp;
+mod mobilenet;
 mod resnet;
+mod sequence;
 mod vgg;
 
 pub use densenet::{DenseNetConfig, Stem, densenet, densenet121, densenet169, densenet201};
 pub use mlp::{MlpConfig, mlp};
+pub use mobilenet::{MobileNetConfig, mobilenet};
 pub use resnet::{ResNetConfig, resnet};
+pub use sequence::{LstmConfig, TransformerConfig, lstm, transformer};
 pub use vgg::{VggConfig, vgg};
 
 use crate::models::Model;
 use rushlight_core::{Error, ErrorKind, Result};
 
 /// The names that [`by_name`] knows, with what they are.
-pub const NAMES: [(&str, &str); 11] = [
+pub const NAMES: [(&str, &str); 14] = [
     ("small", "DenseNet for 32×32 images: 3 blocks of 4 layers, growth 12 (76,810 parameters)"),
     ("densenet-40-12", "DenseNet of the paper for CIFAR: depth 40, growth 12 (1,019,722 parameters)"),
     ("densenet-bc-100-12", "DenseNet-BC of the paper for CIFAR: depth 100, growth 12 (769,162 parameters)"),
@@ -23,6 +27,9 @@ pub const NAMES: [(&str, &str); 11] = [
     ("densenet-201", "DenseNet-201 for 224×224 images"),
     ("vgg-32", "six 3×3 convolutions in the manner of VGG, for 32×32 images (2,196,810 parameters)"),
     ("resnet-18", "ResNet-18 for 32×32 images (11,173,962 parameters)"),
+    ("mobilenet-32", "seven depthwise separable convolutions, for 32×32 images (543,050 parameters)"),
+    ("lstm-28-128", "an LSTM of 128 units over 28 steps of 28 features (81,674 parameters)"),
+    ("transformer-64-128", "two blocks of attention over 64 steps (402,314 parameters)"),
     ("mlp-784-512-512-10", "two hidden layers of 512 units"),
     ("mlp-784-128-10", "one hidden layer of 128 units"),
     ("mlp-16-16-4", "one hidden layer of 16 units, for inputs of 16 features"),
@@ -34,6 +41,9 @@ pub enum Config {
     DenseNet(DenseNetConfig),
     ResNet(ResNetConfig),
     Vgg(VggConfig),
+    MobileNet(MobileNetConfig),
+    Lstm(LstmConfig),
+    Transformer(TransformerConfig),
     Mlp(MlpConfig),
 }
 
@@ -44,6 +54,9 @@ macro_rules! each {
             Config::DenseNet($settings) => $result,
             Config::ResNet($settings) => $result,
             Config::Vgg($settings) => $result,
+            Config::MobileNet($settings) => $result,
+            Config::Lstm($settings) => $result,
+            Config::Transformer($settings) => $result,
             Config::Mlp($settings) => $result,
         }
     };
@@ -76,6 +89,9 @@ impl Config {
             Config::DenseNet(settings) => settings.input = size,
             Config::ResNet(settings) => settings.input = size,
             Config::Vgg(settings) => settings.input = size,
+            Config::MobileNet(settings) => settings.input = size,
+            Config::Lstm(settings) => settings.input = size.to_vec(),
+            Config::Transformer(settings) => settings.input = size.to_vec(),
             Config::Mlp(settings) => settings.input = size.to_vec(),
         }
         self
@@ -91,6 +107,9 @@ impl Config {
             Config::DenseNet(settings) => densenet(settings),
             Config::ResNet(settings) => resnet(settings),
             Config::Vgg(settings) => vgg(settings),
+            Config::MobileNet(settings) => mobilenet(settings),
+            Config::Lstm(settings) => lstm(settings),
+            Config::Transformer(settings) => transformer(settings),
             Config::Mlp(settings) => mlp(settings),
         }
     }
@@ -110,6 +129,9 @@ pub fn config_by_name(name: &str) -> Result<Config> {
         "densenet-201" => Config::DenseNet(DenseNetConfig::imagenet([6, 12, 48, 32])),
         "vgg-32" => Config::Vgg(VggConfig::small()),
         "resnet-18" => Config::ResNet(ResNetConfig::resnet18()),
+        "mobilenet-32" => Config::MobileNet(MobileNetConfig::small()),
+        "lstm-28-128" => Config::Lstm(LstmConfig::small()),
+        "transformer-64-128" => Config::Transformer(TransformerConfig::small()),
         "mlp-784-512-512-10" => Config::Mlp(MlpConfig::new(784, &[512, 512], 10)),
         "mlp-784-128-10" => Config::Mlp(MlpConfig::new(784, &[128], 10)),
         "mlp-16-16-4" => Config::Mlp(MlpConfig::new(16, &[16], 4)),

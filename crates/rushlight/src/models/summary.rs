@@ -3,6 +3,7 @@
 use crate::layers::{Layer, LayerState};
 use crate::models::Model;
 use crate::models::functional::{Functional, layer_of};
+use rushlight_core::cpu::PlannedMemory;
 use rushlight_core::tensor::display_dims;
 use rushlight_core::trace::model::Source;
 use rushlight_core::{Spec, Variable};
@@ -21,8 +22,8 @@ pub struct Summary {
     pub other_parameters: usize,
     /// Bytes of all parameters.
     pub parameter_bytes: usize,
-    /// Batch size and planned bytes of one training step, where they were asked for.
-    pub training_step: Option<(usize, usize)>,
+    /// Batch size and planned memory of one training step, where they were asked for.
+    pub training_step: Option<(usize, PlannedMemory)>,
 }
 
 /// One layer or op of a model.
@@ -220,11 +221,15 @@ impl fmt::Display for Summary {
         writeln!(formatter, "Parameters: {} ({})", grouped(total), readable_bytes(self.parameter_bytes))?;
         writeln!(formatter, "  trainable: {}", grouped(self.trainable_parameters))?;
         writeln!(formatter, "  not trainable: {}", grouped(self.other_parameters))?;
-        if let Some((batch, bytes)) = self.training_step {
+        if let Some((batch, memory)) = self.training_step {
+            let total = readable_bytes(memory.total());
+            writeln!(formatter, "Memory of one training step of {batch} examples: {total}")?;
             writeln!(
                 formatter,
-                "Memory of one training step of {batch} examples: {}",
-                readable_bytes(bytes)
+                "  weights, optimizer and metrics: {}, batch: {}, in between: {}",
+                readable_bytes(memory.variables),
+                readable_bytes(memory.arguments),
+                readable_bytes(memory.results + memory.temporary)
             )?;
         }
         Ok(())

@@ -76,6 +76,7 @@ pub struct Compile {
     pub(crate) metrics: Vec<Judge>,
     pub(crate) train_step: Option<TrainStep>,
     pub(crate) run_eagerly: bool,
+    pub(crate) memory_budget: Option<usize>,
 }
 
 /// A metric of one of the outputs.
@@ -99,6 +100,7 @@ impl Compile {
             metrics: Vec::new(),
             train_step: None,
             run_eagerly: false,
+            memory_budget: None,
         }
     }
 
@@ -180,6 +182,28 @@ impl Compile {
     /// Runs steps op by op, as [`Mode::Eager`](crate::training::Mode) does: for debugging.
     pub fn run_eagerly(self) -> Compile {
         Compile { run_eagerly: true, ..self }
+    }
+
+    /// Plans training steps so that all memory they work on stays within so many bytes: weights, the optimizer's state,
+    /// the batch, and everything in between. What the backward pass needs is computed again instead of kept, as far as it
+    /// takes; that costs time. [`Model::summary_with_memory`](crate::models::Model::summary_with_memory) tells the plan. If
+    /// no plan is small enough, the first step of such a batch gives an error that says what the least is.
+    ///
+    /// Several steps in one execution (`Fit::steps_per_execution`) are then run one by one.
+    ///
+    /// ```
+    /// use rushlight::prelude::*;
+    /// use rushlight::training::Compile;
+    /// let mut model = rushlight::applications::config_by_name("small")?.build()?;
+    /// let compile = || Compile::new(Sgd::new(0.1), SparseCategoricalCrossentropy::from_logits());
+    /// model.compile_with(compile());
+    /// let most = model.planned_training_memory(64)?.total();
+    /// model.compile_with(compile().memory_budget(most * 9 / 10));
+    /// assert!(model.planned_training_memory(64)?.total() <= most * 9 / 10);
+    /// # Ok::<(), rushlight::Error>(())
+    /// ```
+    pub fn memory_budget(self, bytes: usize) -> Compile {
+        Compile { memory_budget: Some(bytes), ..self }
     }
 
     /// As Keras writes what a model was compiled with; nothing if a loss or metric is not one of Keras's.

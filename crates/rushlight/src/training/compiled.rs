@@ -6,6 +6,7 @@ use crate::losses::{Loss, wide};
 use crate::metrics::Mean;
 use crate::models::Model;
 use crate::training::{Compile, Forward, Logs, Step};
+use rushlight_core::cpu::PlannedMemory;
 use rushlight_core::trace::{Flat, Inputs, Recordings};
 use rushlight_core::{Result, Structure, Tensor, Variable, eagerly, scan, stack};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,13 +28,17 @@ pub(crate) struct Compiled {
 impl Compiled {
     #[track_caller]
     pub(crate) fn new(settings: Compile, output_names: Vec<String>) -> Compiled {
+        let steps = |name| match settings.memory_budget {
+            Some(bytes) => Recordings::new(name).with_memory_budget(bytes),
+            None => Recordings::new(name),
+        };
         let several = if settings.losses.len() > 1 { settings.losses.len() } else { 0 };
         Compiled {
+            training_step: steps("training_step"),
             settings,
             mean_loss: Mean::new(),
             output_losses: (0..several).map(|_| Mean::new()).collect(),
             output_names,
-            training_step: Recordings::new("training_step"),
             training_steps: Recordings::new("training_steps"),
             evaluation_step: Recordings::new("evaluation_step"),
         }
@@ -91,7 +96,9 @@ impl Compiled {
     /// A step for each of several batches of the same shapes, in one call: their loop runs inside of the graph.
     #[track_caller]
     pub(crate) fn train_each(&self, model: &Model, variables: &[Variable], batches: &[Batch]) -> Result<()> {
-        let [first, _, ..] = batches else {
+        let (first, has_budget) = (batches.first(), self.settings.memory_budget.is_some());
+        // The body of a loop is planned without a budget.
+        let Some(first) = first.filter(|_| batches.len() > 1 && !has_budget) else {
             return batches.iter().try_for_each(|batch| self.train(model, variables, batch));
         };
         let rows = |of: fn(&Batch) -> &Vec<Tensor>| -> Vec<Tensor> {
@@ -120,14 +127,14 @@ impl Compiled {
         training(true, || self.training_steps.call(&arguments(&stacked, variables), steps))
     }
 
-    /// Bytes that a training step of such a batch needs besides variables and data; compiles it, runs nothing.
+    /// The memory that a training step of such a batch works on; compiles it, runs nothing.
     #[track_caller]
-    pub(crate) fn planned_bytes(
+    pub(crate) fn planned_memory(
         &self,
         model: &Model,
         variables: &[Variable],
         batch: &Batch,
-    ) -> Result<usize> {
+    ) -> Result<PlannedMemory> {
         let step = self.step(model, variables, batch);
         training(true, || self.training_step.prepare(&arguments(batch, variables), step))
     }

@@ -7,6 +7,7 @@ use crate::models::{Model, Summary, layer_of};
 use crate::optimizers::Optimizer;
 use crate::training::run::{Run, evaluate};
 use crate::training::{Compile, Compiled, Fit, History, IntoLosses, Logs, Mode};
+use rushlight_core::cpu::PlannedMemory;
 use rushlight_core::tensor::{BATCH, Dims};
 use rushlight_core::trace::model::Step;
 use rushlight_core::trace::{Flat, model_input};
@@ -214,19 +215,20 @@ impl Model {
     /// [`Model::summary`] with the memory that a training step on a batch of this size will take: planned, not run.
     ///
     /// # Errors
-    /// As [`Model::planned_training_bytes`].
+    /// As [`Model::planned_training_memory`].
     #[track_caller]
     pub fn summary_with_memory(&self, batch_size: usize) -> Result<Summary> {
-        let bytes = self.planned_training_bytes(batch_size)?;
-        Ok(Summary { training_step: Some((batch_size, bytes)), ..self.summary() })
+        let memory = self.planned_training_memory(batch_size)?;
+        Ok(Summary { training_step: Some((batch_size, memory)), ..self.summary() })
     }
 
-    /// The bytes that a training step on a batch of this size needs besides variables and data: planned, not run.
+    /// The memory that training on batches of this size works on: planned, not run.
     ///
     /// # Errors
-    /// If the model is not compiled, or is not built yet so that its inputs are not known.
+    /// If the model is not compiled, is not built yet so that its inputs are not known, or does not fit into the memory
+    /// budget that it was compiled with.
     #[track_caller]
-    pub fn planned_training_bytes(&self, batch_size: usize) -> Result<usize> {
+    pub fn planned_training_memory(&self, batch_size: usize) -> Result<PlannedMemory> {
         let compiled = self.compiled()?;
         let Some(functional) = self.functional() else {
             let rule = "the model's inputs must be known: make it with Model::new or Sequential::model";
@@ -247,6 +249,6 @@ impl Model {
                 .collect(),
             weights: Vec::new(),
         };
-        compiled.planned_bytes(self, &self.trainable_variables(), &batch)
+        compiled.planned_memory(self, &self.trainable_variables(), &batch)
     }
 }

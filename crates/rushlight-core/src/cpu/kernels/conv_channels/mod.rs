@@ -13,6 +13,7 @@ mod rows;
 mod tile;
 mod winograd;
 
+use crate::cpu::direct_convolutions;
 use crate::cpu::isa::Isa;
 use crate::cpu::vector::{Real, Vector};
 use crate::ops::convolution::Convolution;
@@ -66,7 +67,9 @@ impl ChannelsConv {
             padding: [conv.padding[0].0, conv.padding[1].0],
             method: Method::Rows,
         };
-        sizes.method = winograd::best_side(&sizes).map_or(Method::Rows, Method::Winograd);
+        if !direct_convolutions() {
+            sizes.method = winograd::best_side(&sizes).map_or(Method::Rows, Method::Winograd);
+        }
         (input[0] * input[1] * input[2] > 0).then_some(sizes)
     }
 

@@ -14,6 +14,7 @@ mod pass;
 mod tile;
 mod winograd;
 
+use crate::cpu::direct_convolutions;
 use crate::cpu::isa::Isa;
 use crate::ops::convolution::Convolution;
 pub(crate) use masked::Masked;
@@ -41,6 +42,8 @@ pub(crate) struct LanesConv {
     pub(crate) dilations: [usize; 2],
     /// Rows of zeros above and columns of zeros to the left (those below and to the right follow from the sizes).
     pub(crate) padding: [usize; 2],
+    /// Whether Winograd's algorithm is left alone.
+    pub(crate) direct: bool,
 }
 
 impl LanesConv {
@@ -67,6 +70,7 @@ impl LanesConv {
             strides: [conv.strides[0], conv.strides[1]],
             dilations: [conv.dilations[0], conv.dilations[1]],
             padding: [conv.padding[0].0, conv.padding[1].0],
+            direct: direct_convolutions(),
         })
     }
 

@@ -32,7 +32,8 @@ const LEAST_CHANNELS: usize = 6;
 /// Whether a convolution can, and had better, be computed this way: 3×3, no stride or dilation, an output as large as the
 /// input and made of whole pairs of squares, and not just a few channels.
 pub(super) fn suits(conv: &LanesConv) -> bool {
-    conv.kernel == [3, 3]
+    !conv.direct
+        && conv.kernel == [3, 3]
         && conv.in_channels.min(conv.out_channels) >= LEAST_CHANNELS
         && conv.strides == [1, 1]
         && conv.dilations == [1, 1]

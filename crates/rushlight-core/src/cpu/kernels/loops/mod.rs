@@ -90,11 +90,11 @@ unsafe fn plain<L: LoopBody>(n: usize, out: *mut u8, a: *const u8, b: *const u8,
 
 /// The loop compiled for an instruction set.
 fn compile<L: LoopBody>(isa: Isa) -> InnerLoop {
-    match isa {
+    match (isa, L::WIDEST) {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 if L::WIDEST => avx512::<L>,
+        (Isa::Avx512, true) => avx512::<L>,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::Avx512 => avx2::<L>,
+        (Isa::Avx2 | Isa::Avx512, _) => avx2::<L>,
         _ => plain::<L>,
     }
 }
