@@ -1,9 +1,9 @@
 //! Convolutions by Winograd's algorithm, how far they are off, and the switch that leaves them alone.
 
-use rushlight::{ConvOptions, Tape};
 use rushlight::cpu::set_direct_convolutions;
 use rushlight::prelude::*;
 use rushlight::profile::profile;
+use rushlight::{ConvOptions, Tape};
 
 /// A 3×3 convolution and its two gradients, compiled: the results, and whether Winograd's algorithm made some of them.
 fn compiled(x: &Tensor, kernel: &Tensor, upstream: &Tensor) -> Result<(Vec<Tensor>, bool)> {
