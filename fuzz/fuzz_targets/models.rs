@@ -1,5 +1,5 @@
 #![no_main]
-//! Reads model files: `.keras`, `.h5`, and what describes them.
+//! Reads model files: `.keras`, `.h5`, ONNX, and what describes them.
 
 use libfuzzer_sys::fuzz_target;
 

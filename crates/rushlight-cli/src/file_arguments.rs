@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// Options of `rushlight predict`.
 #[derive(Args)]
 pub(crate) struct PredictOptions {
-    /// The model: a .keras file, or .h5 of an older Keras; - for standard input
+    /// The model: .keras, .onnx, or .h5 of an older Keras; - for standard input
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
 
@@ -90,7 +90,7 @@ pub(crate) struct CompileOptions {
 /// Options of `rushlight fit`.
 #[derive(Args)]
 pub(crate) struct FitOptions {
-    /// The model: a .keras file, or .h5 of an older Keras; - for standard input
+    /// The model: .keras, .onnx, or .h5 of an older Keras; - for standard input
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
 
@@ -125,7 +125,7 @@ pub(crate) struct FitOptions {
     #[arg(long, value_name = "F", value_parser = part)]
     pub(crate) validation_split: Option<f64>,
 
-    /// What to do while training: early-stopping[=PATIENCE], terminate-on-nan
+    /// What to do while training: early-stopping[=PATIENCE], reduce-lr-on-plateau[=PATIENCE], terminate-on-nan
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) callbacks: Vec<String>,
 
@@ -157,7 +157,7 @@ pub(crate) struct FitOptions {
 /// Options of `rushlight evaluate`.
 #[derive(Args)]
 pub(crate) struct EvaluateOptions {
-    /// The model: a .keras file, or .h5 of an older Keras; - for standard input
+    /// The model: .keras, .onnx, or .h5 of an older Keras; - for standard input
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
 
@@ -184,7 +184,7 @@ pub(crate) struct EvaluateOptions {
 /// Options of `rushlight inspect`.
 #[derive(Args)]
 pub(crate) struct InspectOptions {
-    /// A file of a model, weights or arrays: .keras, .h5, .safetensors, .npz, .npy
+    /// A file of a model, weights or arrays: .keras, .h5, .onnx, .safetensors, .npz, .npy; - for standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
@@ -196,7 +196,7 @@ pub(crate) struct InspectOptions {
 /// Options of `rushlight convert`.
 #[derive(Args)]
 pub(crate) struct ConvertOptions {
-    /// A file of a model, weights or arrays: .keras, .h5, .safetensors, .npz, .npy
+    /// A file of a model, weights or arrays: .keras, .h5, .onnx, .safetensors, .npz, .npy; - for standard input
     #[arg(value_name = "IN")]
     pub(crate) from: PathBuf,
 
@@ -207,6 +207,14 @@ pub(crate) struct ConvertOptions {
     /// The model that weights belong to: a file, or a name that `rushlight new` knows
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+
+    /// Take batch normalization and biases into the convolutions before them (.onnx)
+    #[arg(long)]
+    pub(crate) fold_batch_normalization: bool,
+
+    /// Print what was written as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `rushlight new`.
@@ -227,6 +235,10 @@ pub(crate) struct NewOptions {
     /// Determines the first weights
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 0)]
     pub(crate) seed: u64,
+
+    /// Print what was written as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `rushlight completions`.

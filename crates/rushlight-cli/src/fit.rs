@@ -1,27 +1,34 @@
 //! `rushlight fit`.
 
 use crate::arguments::FitOptions;
-use crate::checkpoint::{Checkpoint, Measured, path_in};
 use crate::evaluate::{Ready, compile, prepare};
 use crate::failure::Failure;
 use crate::files::{in_file, output};
 use crate::interrupt;
-use rushlight::callbacks::{Callback, Progressing};
+use rushlight::callbacks::{Callback, CallbackMemory, Progressing};
 use rushlight::eagerly;
 use rushlight::formats::{Format, weights_to_bytes};
 use rushlight::prelude::*;
+use rushlight::training::Compile;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The losses of single steps in the history file.
 const BATCH_LOSS: &str = "batch_loss";
 
+/// Where the checkpoint is in a log directory.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// What a run has measured so far: the content of its history file.
+type Measured = Arc<Mutex<Value>>;
+
 pub(crate) fn run(options: &FitOptions) -> Result<(), Failure> {
     output::check_writable(options.save.as_ref(), &["keras"])?;
     output::check_writable(options.history.as_ref(), &["json"])?;
+    // Layers that are made from the file draw the seeds of their noise.
+    random::set_seed(options.seed);
     let Ready { mut model, examples, count } = prepare(&options.model, &options.input, &options.target)?;
     compile(&mut model, &options.model, &options.compile)?;
-    random::set_seed(options.seed);
     let mut data = Dataset::from_batch(examples)?.batch(options.batch_size);
     if options.shuffle {
         data = data.shuffle(options.seed);
@@ -39,8 +46,9 @@ pub(crate) fn run(options: &FitOptions) -> Result<(), Failure> {
     if options.json {
         fit = fit.verbose(0);
     }
+    let monitored = if options.validation_split.is_some() { "val_loss" } else { "loss" };
     for name in &options.callbacks {
-        fit = named_callback(fit, name)?;
+        fit = named_callback(fit, name, monitored)?;
     }
     if let Some(directory) = &options.logdir {
         let settings = json!({
@@ -49,13 +57,12 @@ pub(crate) fn run(options: &FitOptions) -> Result<(), Failure> {
             "seed": options.seed,
             "shuffle": options.shuffle,
             "validation_split": options.validation_split,
+            "callbacks": options.callbacks,
+            "compile": model.compile_settings().and_then(Compile::to_json),
         });
-        fit = fit.callback(TensorBoard::new(directory)).callback(Checkpoint {
-            path: path_in(directory),
-            resume: options.resume,
-            settings,
-            measured: measured.clone(),
-        });
+        let backup = BackupAndRestore::new(directory.join(CHECKPOINT)).keep().settings(settings);
+        let backup = if options.resume { backup } else { backup.start_anew() };
+        fit = fit.callback(TensorBoard::new(directory)).callback(backup);
     }
     let history = model.fit(&data, fit).map_err(|error| in_file(&options.model, &error))?;
     // Both are made before either is written, so that a model that cannot be saved leaves nothing new behind.
@@ -85,16 +92,24 @@ fn note_each_loss(model: &mut Model, last_loss: &Variable) {
     }));
 }
 
-fn named_callback(fit: Fit, name: &str) -> Result<Fit, Failure> {
+/// Adds a callback by its name; those that watch a value watch this one.
+fn named_callback(fit: Fit, name: &str, monitored: &str) -> Result<Fit, Failure> {
     let (kind, setting) = name.split_once('=').map_or((name, None), |(kind, setting)| (kind, Some(setting)));
+    let patience = |default: usize| match setting.map_or(Ok(default), str::parse) {
+        Ok(patience) => Ok(patience),
+        Err(_) => Err(Failure::Usage(format!("--callbacks {name}: the patience must be a whole number"))),
+    };
     match (kind, setting) {
-        ("early-stopping", patience) => match patience.map_or(Ok(0), str::parse) {
-            Ok(patience) => Ok(fit.callback(EarlyStopping::new("val_loss", patience).restore_best_weights())),
-            Err(_) => Err(Failure::Usage(format!("--callbacks {name}: the patience must be a whole number"))),
-        },
+        ("early-stopping", _) => {
+            Ok(fit.callback(EarlyStopping::new(monitored, patience(0)?).restore_best_weights()))
+        }
+        ("reduce-lr-on-plateau", _) => {
+            Ok(fit.callback(ReduceLROnPlateau::new(monitored).patience(patience(10)?)))
+        }
         ("terminate-on-nan", None) => Ok(fit.callback(TerminateOnNaN::new())),
         _ => {
-            let rule = "there are early-stopping, early-stopping=PATIENCE and terminate-on-nan";
+            let rule =
+                "there are early-stopping[=PATIENCE], reduce-lr-on-plateau[=PATIENCE] and terminate-on-nan";
             Err(Failure::Usage(format!("--callbacks {name}: {rule}")))
         }
     }
@@ -128,6 +143,16 @@ impl Callback for Record {
         for (name, value) in history.epochs.last().map(|epoch| epoch.logs.0.as_slice()).unwrap_or_default() {
             self.push(name, *value);
         }
+        Ok(())
+    }
+
+    fn memory(&self) -> Option<CallbackMemory> {
+        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(CallbackMemory::new("history", measured))
+    }
+
+    fn remember(&mut self, _training: &Progressing, memory: &CallbackMemory) -> Result<()> {
+        *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = memory.values.clone();
         Ok(())
     }
 }

@@ -4,9 +4,10 @@ use crate::arguments::InspectOptions;
 use crate::failure::Failure;
 use crate::files::{in_file, inference_model, read};
 use crate::text::{grouped, headline, list};
+use rushlight::callbacks::Backup;
 use rushlight::formats::{Format, arrays_from_bytes, model_description};
 use rushlight::prelude::*;
-use rushlight::tensor::{display_dims, is_open};
+use rushlight::tensor::{close, display_dims, is_open};
 use serde_json::{Value, json};
 
 pub(crate) fn run(options: &InspectOptions) -> Result<(), Failure> {
@@ -15,11 +16,16 @@ pub(crate) fn run(options: &InspectOptions) -> Result<(), Failure> {
     let description = model_description(&bytes).map_err(|error| wrong(&error))?;
     let Some(description) = description else {
         let arrays = arrays_from_bytes(&bytes).map_err(|error| wrong(&error))?;
-        return arrays_in(&arrays, options, bytes.len());
+        return arrays_in(&arrays, &bytes, options);
     };
+    let format = Format::of_content(&bytes).map_or("unknown", name);
     let model = inference_model(&options.file, &bytes, &[])?;
     let summary = model.summary();
     let compile = &description["compile_config"];
+    let specs = summary.rows.iter().flat_map(|row| &row.outputs);
+    let output_bytes: usize = specs
+        .map(|spec| spec.dims.iter().map(|&dim| close(dim, 1)).product::<usize>() * spec.dtype.size())
+        .sum();
     let is_compiled = compile.as_object().is_some_and(|compile| !compile.is_empty());
     if options.json {
         let dims = |dims: &[usize]| -> Value {
@@ -39,7 +45,7 @@ pub(crate) fn run(options: &InspectOptions) -> Result<(), Failure> {
         say!(
             "{}",
             json!({
-                "format": "keras",
+                "format": format,
                 "name": summary.name,
                 "inputs": inputs.collect::<Vec<_>>(),
                 "outputs": outputs.collect::<Vec<_>>(),
@@ -47,6 +53,7 @@ pub(crate) fn run(options: &InspectOptions) -> Result<(), Failure> {
                 "trainable_parameters": summary.trainable_parameters,
                 "other_parameters": summary.other_parameters,
                 "parameter_bytes": summary.parameter_bytes,
+                "output_bytes_per_example": output_bytes,
                 "file_bytes": bytes.len(),
                 "compile_config": if is_compiled { compile.clone() } else { Value::Null },
             })
@@ -58,7 +65,10 @@ pub(crate) fn run(options: &InspectOptions) -> Result<(), Failure> {
         Value::Null => "none".to_string(),
         value => short(value),
     };
-    let mut rows = vec![("file", format!("{} bytes", grouped(bytes.len())))];
+    let mut rows = vec![
+        ("file", format!("{format}, {} bytes", grouped(bytes.len()))),
+        ("memory", format!("{} bytes of outputs for each example", grouped(output_bytes))),
+    ];
     if is_compiled {
         rows.extend([("optimizer", show("optimizer")), ("loss", show("loss")), ("metrics", show("metrics"))]);
     } else {
@@ -66,6 +76,18 @@ pub(crate) fn run(options: &InspectOptions) -> Result<(), Failure> {
     }
     say_part!("\n{}\n{}", headline("File"), list(&rows));
     Ok(())
+}
+
+fn name(format: Format) -> &'static str {
+    match format {
+        Format::Keras => "keras",
+        Format::Hdf5 => "hdf5",
+        Format::Safetensors => "safetensors",
+        Format::Npy => "npy",
+        Format::Npz => "npz",
+        Format::Onnx => "onnx",
+        _ => "unknown",
+    }
 }
 
 /// A config in few words: `Adam(learning_rate=0.01)`.
@@ -93,32 +115,43 @@ fn short(value: &Value) -> String {
     }
 }
 
-fn arrays_in(
-    arrays: &[(String, Tensor)],
-    options: &InspectOptions,
-    file_bytes: usize,
-) -> Result<(), Failure> {
+fn arrays_in(arrays: &[(String, Tensor)], bytes: &[u8], options: &InspectOptions) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for (name, array) in arrays {
         rows.push((name.as_str(), array.dtype()?, array.shape()?.to_vec()));
     }
     let numbers: usize = rows.iter().map(|(_, _, dims)| dims.iter().product::<usize>()).sum();
+    let backup =
+        arrays.iter().any(|(name, _)| name == "state").then(|| Backup::from_bytes(bytes).ok()).flatten();
     if options.json {
-        let format = Format::of_content(&read(&options.file)?);
         let arrays: Vec<Value> = rows
             .iter()
             .map(|(name, dtype, dims)| json!({ "name": name, "dtype": dtype.to_string(), "shape": dims }))
             .collect();
-        let format = format.map(|format| format!("{format:?}").to_lowercase());
-        say!(
-            "{}",
-            json!({ "format": format, "arrays": arrays, "numbers": numbers, "file_bytes": file_bytes })
-        );
+        let mut said = json!({
+            "format": Format::of_content(bytes).map(name),
+            "arrays": arrays,
+            "numbers": numbers,
+            "file_bytes": bytes.len(),
+        });
+        if let Some(backup) = backup {
+            said["checkpoint"] = json!({
+                "version": backup.version,
+                "finished_epochs": backup.finished_epochs,
+                "is_stopped": backup.is_stopped,
+                "settings": backup.settings,
+            });
+        }
+        say!("{said}");
         return Ok(());
     }
     let shown: Vec<(&str, String)> =
         rows.iter().map(|(name, dtype, dims)| (*name, format!("{dtype}{}", display_dims(dims)))).collect();
     say_part!("{}", list(&shown));
-    say!("{} arrays, {} numbers, {} bytes", grouped(rows.len()), grouped(numbers), grouped(file_bytes));
+    say!("{} arrays, {} numbers, {} bytes", grouped(rows.len()), grouped(numbers), grouped(bytes.len()));
+    if let Some(backup) = backup {
+        let (version, epochs) = (backup.version, backup.finished_epochs);
+        say!("checkpoint of a training (version {version}): {epochs} epochs finished");
+    }
     Ok(())
 }

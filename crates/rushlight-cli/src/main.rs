@@ -5,7 +5,6 @@ mod text;
 
 mod arguments;
 mod bench;
-mod checkpoint;
 mod convert;
 mod demo;
 mod evaluate;

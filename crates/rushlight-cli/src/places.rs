@@ -60,7 +60,7 @@ fn unused(parent: &Path, stem: &str) -> PathBuf {
 }
 
 /// Whether a file of that name can be written, with the directories that are missing on the way made for it.
-fn check_writable(path: &Path) -> io::Result<()> {
+pub(crate) fn check_writable(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
     }

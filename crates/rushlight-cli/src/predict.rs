@@ -10,6 +10,7 @@ use rushlight::prelude::*;
 use rushlight::run_functions_eagerly;
 use rushlight::tensor::display_dims;
 use serde_json::json;
+use std::io::IsTerminal;
 use std::path::Path;
 
 pub(crate) fn run(options: &PredictOptions) -> Result<(), Failure> {
@@ -17,6 +18,10 @@ pub(crate) fn run(options: &PredictOptions) -> Result<(), Failure> {
         return Err(Failure::Usage("--output or --top says what to do with the predictions".to_string()));
     }
     output::check_writable(options.output.as_ref(), &["npy", "npz"])?;
+    if options.output.as_deref() == Some(Path::new("-")) && (options.json || options.top.is_some()) {
+        let rule = "arrays go to standard output with --output -: --top and --json need it as well";
+        return Err(Failure::Usage(rule.to_string()));
+    }
     let classes = options.classes.as_deref().map(class_names).transpose()?;
     let bytes = read(&options.model)?;
     let input = Input::read(&options.input)?;
@@ -29,20 +34,21 @@ pub(crate) fn run(options: &PredictOptions) -> Result<(), Failure> {
         ModeName::Eager => run_functions_eagerly(work),
     };
     let outputs = outputs.map_err(|error| in_file(&options.model, &error))?;
+    // All that can fail comes before the first result is written.
+    let said = match options.top {
+        Some(top) => ranking(options, &outputs, &labels, classes.as_deref(), top)?,
+        None if options.json => {
+            let shapes: Result<Vec<Vec<usize>>> =
+                outputs.iter().map(|output| output.shape().map(<[usize]>::to_vec)).collect();
+            format!("{}\n", json!({ "examples": count, "outputs": shapes? }))
+        }
+        None => String::new(),
+    };
     if let Some(path) = &options.output {
         output::write(path, &output::outputs(path, &outputs)?)?;
     }
-    match options.top {
-        Some(top) => print_top(options, &outputs, &labels, classes.as_deref(), top),
-        None => {
-            if options.json {
-                let shapes: Result<Vec<Vec<usize>>> =
-                    outputs.iter().map(|output| output.shape().map(<[usize]>::to_vec)).collect();
-                say!("{}", json!({ "examples": count, "outputs": shapes? }));
-            }
-            Ok(())
-        }
-    }
+    say_part!("{said}");
+    Ok(())
 }
 
 /// The inputs in the model's order, and what to call each example.
@@ -69,13 +75,14 @@ fn inputs(
             let scaling =
                 Scaling { scale: options.scale, mean: options.mean.clone(), deviation: options.std.clone() };
             let images = load(files, [height, width, channels], &scaling)?;
-            Ok((vec![images], files.iter().map(|file| shown(file)).collect()))
+            Ok((vec![images], files.iter().map(|file| shown(&file.path)).collect()))
         }
     }
 }
 
 /// The outputs, computed in batches.
 pub(crate) fn predict(model: &Model, inputs: &[Tensor], count: usize, batch: usize) -> Result<Vec<Tensor>> {
+    let shows = std::io::stderr().is_terminal() && count > batch;
     let mut parts: Vec<Vec<Tensor>> = Vec::new();
     for start in (0..count).step_by(batch).chain((count == 0).then_some(0)) {
         let stop = count.min(start + batch);
@@ -86,6 +93,12 @@ pub(crate) fn predict(model: &Model, inputs: &[Tensor], count: usize, batch: usi
             }
             parts[index].push(output);
         }
+        if shows {
+            eprint!("\r{stop}/{count} examples");
+        }
+    }
+    if shows {
+        eprintln!();
     }
     parts.iter().map(|part| concat(&part.iter().collect::<Vec<_>>(), 0).check().cloned()).collect()
 }
@@ -97,13 +110,14 @@ fn class_names(path: &Path) -> Result<Vec<String>, Failure> {
     Ok(text.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect())
 }
 
-fn print_top(
+/// The classes with the highest scores for each example, as text or JSON.
+fn ranking(
     options: &PredictOptions,
     outputs: &[Tensor],
     labels: &[String],
     classes: Option<&[String]>,
     top: usize,
-) -> Result<(), Failure> {
+) -> Result<String, Failure> {
     let output = &outputs[0];
     let &[count, kinds] = output.shape()? else {
         let dims = display_dims(output.shape()?);
@@ -116,27 +130,20 @@ fn print_top(
     }
     let values = output.cast(DType::F64).to_vec::<f64>()?;
     let name = |class: usize| classes.map_or_else(|| class.to_string(), |classes| classes[class].clone());
-    let mut all = Vec::new();
+    let (mut all, mut lines) = (Vec::new(), String::new());
     for example in 0..count {
         let row = &values[example * kinds..(example + 1) * kinds];
         let mut order: Vec<usize> = (0..kinds).collect();
         order.sort_by(|&left, &right| row[right].total_cmp(&row[left]));
         order.truncate(top);
         let label = labels.get(example).cloned().unwrap_or_else(|| example.to_string());
-        if options.json {
-            let ranked: Vec<_> = order
-                .iter()
-                .map(|&class| json!({ "class": class, "name": name(class), "score": row[class] }))
-                .collect();
-            all.push(json!({ "example": label, "top": ranked }));
-        } else if options.output.as_deref() != Some(Path::new("-")) {
-            let ranked: Vec<String> =
-                order.iter().map(|&class| format!("{} {:.4}", name(class), row[class])).collect();
-            say!("{label}: {}", ranked.join(", "));
-        }
+        let ranked = order.iter().map(|&class| format!("{} {:.4}", name(class), row[class]));
+        lines.push_str(&format!("{label}: {}\n", ranked.collect::<Vec<_>>().join(", ")));
+        let ranked: Vec<_> = order
+            .iter()
+            .map(|&class| json!({ "class": class, "name": name(class), "score": row[class] }))
+            .collect();
+        all.push(json!({ "example": label, "top": ranked }));
     }
-    if options.json {
-        say!("{}", json!(all));
-    }
-    Ok(())
+    Ok(if options.json { format!("{}\n", json!(all)) } else { lines })
 }

@@ -13,7 +13,9 @@ const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../rushlight/tests/for
 
 /// Puts a model of Keras's, its inputs and its targets into the directory.
 fn put(scratch: &Scratch, name: &str) -> Vec<(String, Tensor)> {
-    scratch.write("m.keras", &std::fs::read(format!("{FILES}{name}.keras")).unwrap());
+    let older = std::fs::read(format!("{FILES}{name}.h5"));
+    scratch
+        .write("m.keras", &older.unwrap_or_else(|_| std::fs::read(format!("{FILES}{name}.keras")).unwrap()));
     let arrays = read_npz(&std::fs::read(format!("{FILES}{name}.npz")).unwrap()).unwrap();
     let some = |from: &str, to: &str| {
         let chosen = arrays.iter().filter_map(|(name, array)| {
@@ -54,19 +56,21 @@ fn fit(scratch: &Scratch, epochs: &str, options: &[&str]) {
     }
     arguments.extend(options);
     let said = scratch.run(&arguments).succeeded();
-    assert!(said.contains("loss"), "{said}");
+    // A run that goes on may have come to its end before.
+    assert!(said.contains("loss") || options.contains(&"--resume"), "{said}");
 }
 
 #[test]
 fn training_goes_on_as_in_keras() {
-    for name in ["sequential", "dense_block", "shared_and_nested"] {
+    for name in ["sequential", "dense_block", "shared_and_nested", "recurrent", "masks", "legacy_trained"] {
         let scratch = Scratch::new();
         let arrays = put(&scratch, name);
         let find = |key: &str| &arrays.iter().find(|(known, _)| known == key).unwrap().1;
-        fit(&scratch, "3", &[]);
         let losses = find("loss").to_vec::<f64>().unwrap();
+        // Each epoch has two batches of four.
+        fit(&scratch, &(losses.len() / 2).to_string(), &[]);
         assert_close(&numbers(&json(&scratch, "h.json")["batch_loss"]), &losses, 1e-4, name);
-        assert_eq!(numbers(&json(&scratch, "h.json")["loss"]).len(), 3);
+        assert_eq!(numbers(&json(&scratch, "h.json")["loss"]).len(), losses.len() / 2);
         scratch.run(&["predict", "out.keras", "--input", "x.npz", "--output", "p.npz"]).succeeded();
         let predictions = read_npz(&std::fs::read(scratch.0.join("p.npz")).unwrap()).unwrap();
         for (index, (_, prediction)) in predictions.iter().enumerate() {
@@ -127,21 +131,32 @@ assert int(model.optimizer.iterations) > 2
     }
 }
 
+/// Noise, an order that changes, callbacks that count, and a part to validate with.
+const EVERYTHING: [&str; 6] = [
+    "--shuffle",
+    "true",
+    "--validation-split",
+    "0.25",
+    "--callbacks",
+    "early-stopping=8,reduce-lr-on-plateau=1,terminate-on-nan",
+];
+
 #[test]
 fn a_killed_run_goes_on_to_the_same_bits() {
     let whole = Scratch::new();
-    put(&whole, "dense_block");
+    put(&whole, "masks");
     let epochs = "20";
     let start = std::time::Instant::now();
-    fit(&whole, epochs, &["--shuffle", "true", "--logdir", "logs"]);
+    fit(&whole, epochs, &[&EVERYTHING[..], &["--logdir", "logs"]].concat());
     // The first kill comes well before such a run ends, however fast the machine is.
     let mut wait = start.elapsed() / 4;
     let wanted = (std::fs::read(whole.0.join("out.keras")).unwrap(), json(&whole, "h.json"));
     let scratch = Scratch::new();
-    put(&scratch, "dense_block");
+    put(&scratch, "masks");
     let mut arguments = FIT.to_vec();
     arguments.extend(["--batch-size", "4", "--epochs", epochs, "--history", "h.json", "--save", "out.keras"]);
-    arguments.extend(["--shuffle", "true", "--logdir", "logs", "--resume"]);
+    arguments.extend(EVERYTHING);
+    arguments.extend(["--logdir", "logs", "--resume"]);
     let mut kills = 0;
     loop {
         let mut child =
@@ -167,6 +182,51 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     assert!(kills > 0);
     assert!(std::fs::read(scratch.0.join("out.keras")).unwrap() == wanted.0, "after {kills} kills");
     assert_eq!(json(&scratch, "h.json"), wanted.1);
+}
+
+/// Stopping early, whether or not there was a kill in between: here after each epoch.
+#[test]
+fn callbacks_remember_what_they_counted() {
+    let options = ["--validation-split", "0.5", "--callbacks", "early-stopping=2,reduce-lr-on-plateau=1"];
+    let whole = Scratch::new();
+    put(&whole, "sequential");
+    fit(&whole, "30", &[&options[..], &["--learning-rate", "0.5", "--logdir", "logs"]].concat());
+    let wanted = json(&whole, "h.json");
+    let epochs = numbers(&wanted["val_loss"]).len();
+    assert!(epochs > 3 && epochs < 30, "{wanted}");
+    let scratch = Scratch::new();
+    put(&scratch, "sequential");
+    for stop in (1..=epochs + 2).map(|stop| stop.to_string()) {
+        fit(
+            &scratch,
+            &stop,
+            &[&options[..], &["--learning-rate", "0.5", "--logdir", "logs", "--resume"]].concat(),
+        );
+    }
+    assert_eq!(json(&scratch, "h.json"), wanted);
+    let saved = |scratch: &Scratch| std::fs::read(scratch.0.join("out.keras")).unwrap();
+    assert!(saved(&scratch) == saved(&whole));
+}
+
+#[test]
+fn checkpoints_of_older_versions_are_read() {
+    let whole = Scratch::new();
+    put(&whole, "dense_block");
+    fit(&whole, "4", &["--shuffle", "true"]);
+    let scratch = Scratch::new();
+    put(&scratch, "dense_block");
+    // Written after two epochs by the first version.
+    scratch.write(
+        "logs/checkpoint.safetensors",
+        &std::fs::read(format!("{FILES}checkpoint-v1.safetensors")).unwrap(),
+    );
+    fit(&scratch, "4", &["--shuffle", "true", "--logdir", "logs", "--resume"]);
+    for key in ["batch_loss", "loss"] {
+        let values = |scratch: &Scratch| numbers(&json(scratch, "h.json")[key]);
+        assert_close(&values(&scratch), &values(&whole), 1e-5, key);
+    }
+    let said = scratch.run(&["inspect", "logs/checkpoint.safetensors"]).succeeded();
+    assert!(said.contains("checkpoint of a training (version 2): 4 epochs finished"), "{said}");
 }
 
 #[test]
@@ -202,4 +262,21 @@ fn models_are_evaluated() {
     let targets = arrays.iter().find(|(known, _)| known == "target_0").unwrap().1.clone();
     let wanted = SparseCategoricalCrossentropy::from_logits().mean(&targets, &logits).to_f64().unwrap();
     assert!((json["loss"].as_f64().unwrap() - wanted).abs() < 1e-5, "{json} {wanted}");
+}
+
+/// Each optimizer of Keras with its state, there and back, where a Python with Keras is at hand.
+#[test]
+fn every_optimizer_goes_both_ways() {
+    let Ok(python) = std::env::var("RUSHLIGHT_PYTHON") else {
+        eprintln!("skipped: RUSHLIGHT_PYTHON names no Python with Keras");
+        return;
+    };
+    let scratch = Scratch::new();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/optimizers.py");
+    let mut command = std::process::Command::new(python);
+    command.arg(script).arg(env!("CARGO_BIN_EXE_rushlight")).arg(&scratch.0);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
 }

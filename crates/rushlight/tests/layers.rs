@@ -5,6 +5,10 @@
 mod case;
 #[path = "layers/checks.rs"]
 mod checks;
+#[path = "layers/files.rs"]
+mod files;
+#[path = "common/peer.rs"]
+mod peer;
 #[path = "layers/properties.rs"]
 mod properties;
 

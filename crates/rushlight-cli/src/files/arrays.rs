@@ -6,22 +6,25 @@ use crate::text::shown;
 use rushlight::formats::{arrays_from_bytes, is_npy};
 use rushlight::prelude::*;
 use rushlight::tensor::{display_dims, is_open};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What a model is to be run on.
 pub(crate) enum Input {
     /// Named arrays, and whether the names mean something.
     Arrays(Vec<(String, Tensor)>),
     /// Pictures, which become an array once the size is known.
-    Images(Vec<PathBuf>),
+    Images(Vec<images::Encoded>),
 }
 
 impl Input {
     pub(crate) fn read(path: &Path) -> Result<Input, Failure> {
-        if path.is_dir() || images::is_image(path) {
+        if path.is_dir() {
             return images::files_in(path).map(Input::Images);
         }
         let bytes = read(path)?;
+        if images::is_image(path) || images::is_encoded(&bytes) {
+            return Ok(Input::Images(vec![images::one(path, bytes)]));
+        }
         let arrays = arrays_from_bytes(&bytes).map_err(|error| in_file(path, &error))?;
         if arrays.is_empty() {
             return Err(Failure::Other(format!("{}: there is no array in it", shown(path))));

@@ -1,13 +1,17 @@
 //! Pictures as inputs of models.
 
+use super::read;
 use crate::failure::Failure;
 use crate::text::shown;
 use rushlight::data::Pixels;
 use rushlight::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// Pixels of one picture, at most: a file of some bytes may claim any size.
-const MOST_PIXELS: u64 = 1 << 28;
+/// A picture that is not decoded yet.
+pub(crate) struct Encoded {
+    pub(crate) path: PathBuf,
+    bytes: Vec<u8>,
+}
 
 /// How pixels from 0 to 255 become numbers: `(x · scale - mean) / deviation`.
 #[derive(Clone, Debug)]
@@ -23,11 +27,18 @@ pub(crate) fn is_image(path: &Path) -> bool {
     matches!(ending.as_str(), "png" | "jpg" | "jpeg")
 }
 
-/// The picture itself, or all pictures of a directory in the order of their names.
-pub(crate) fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
-    }
+/// Whether this is the content of a picture.
+pub(crate) fn is_encoded(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x89PNG") || bytes.starts_with(&[0xff, 0xd8])
+}
+
+/// The picture itself, from a file or `-`.
+pub(crate) fn one(path: &Path, bytes: Vec<u8>) -> Encoded {
+    Encoded { path: path.to_path_buf(), bytes }
+}
+
+/// All pictures of a directory in the order of their names.
+pub(crate) fn files_in(path: &Path) -> Result<Vec<Encoded>, Failure> {
     let entries = std::fs::read_dir(path).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
     let entries =
         entries.map_err(|error| Failure::Other(format!("{} cannot be read: {error}", shown(path))))?;
@@ -36,19 +47,27 @@ pub(crate) fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     files.sort();
     match files.is_empty() {
         true => Err(Failure::Other(format!("{}: there is no .png or .jpg file in it", shown(path)))),
-        false => Ok(files),
+        false => files.into_iter().map(|file| Ok(one(&file, read(&file)?))).collect(),
     }
 }
 
 /// Pictures as `f32 [pictures, height, width, channels]`, resized to that size.
 pub(crate) fn load(
-    files: &[PathBuf],
+    files: &[Encoded],
     [height, width, channels]: [usize; 3],
     scaling: &Scaling,
 ) -> Result<Tensor, Failure> {
+    if ![1, 3].contains(&channels) {
+        let rule = format!("pictures have 1 or 3 channels, and the model's input {channels}");
+        return Err(Failure::Other(rule));
+    }
     let mut all = Vec::new();
     for file in files {
-        all.extend(pixels(file, channels)?.resized(height, width));
+        let pixels = Pixels::decode(&file.path, &file.bytes)?;
+        if pixels.height * pixels.width == 0 {
+            return Err(Failure::Other(format!("{}: the picture has no pixels", shown(&file.path))));
+        }
+        all.extend(pixels.with_channels(channels).resized(height, width));
     }
     for values in [&scaling.mean, &scaling.deviation] {
         if values.len() != 1 && values.len() != channels {
@@ -62,24 +81,6 @@ pub(crate) fn load(
         *value = (*value * scaling.scale - of(&scaling.mean, channel)) / of(&scaling.deviation, channel);
     }
     Ok(Tensor::new(&all, [files.len(), height, width, channels]))
-}
-
-fn pixels(file: &Path, channels: usize) -> Result<Pixels, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::Other(format!("{}: {error}", shown(file)));
-    let reader = image::ImageReader::open(file).map_err(|error| failed(&error))?;
-    let mut reader = reader.with_guessed_format().map_err(|error| failed(&error))?;
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(MOST_PIXELS * 8);
-    reader.limits(limits);
-    let picture = reader.decode().map_err(|error| failed(&error))?;
-    let (height, width) = (picture.height() as usize, picture.width() as usize);
-    let bytes = match channels {
-        1 => picture.into_luma8().into_raw(),
-        3 => picture.into_rgb8().into_raw(),
-        4 => picture.into_rgba8().into_raw(),
-        _ => return Err(failed(&format!("pictures have 1, 3 or 4 channels, the model's input {channels}"))),
-    };
-    Ok(Pixels { height, width, channels, bytes })
 }
 
 #[cfg(test)]

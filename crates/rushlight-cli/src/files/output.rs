@@ -1,6 +1,7 @@
 //! Results in files, or on standard output.
 
 use crate::failure::Failure;
+use crate::places;
 use crate::text::shown;
 use rushlight::files::write_atomically;
 use rushlight::formats::{write_npy, write_npz};
@@ -47,19 +48,17 @@ pub(crate) fn outputs(path: &Path, outputs: &[Tensor]) -> Result<Vec<u8>, Failur
     }
 }
 
-/// Whether a path can be written, before work begins whose result goes there.
+/// Whether a path can be written, before work begins whose result goes there; any ending is right if none is named.
 pub(crate) fn check_writable(path: Option<&PathBuf>, endings: &[&str]) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     if path == Path::new("-") {
         return Ok(());
     }
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    if !endings.contains(&ending) {
+    if !endings.is_empty() && !endings.contains(&ending) {
         let endings = endings.iter().map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(" or ");
         return Err(Failure::Usage(format!("{}: the name must end in {endings}", shown(path))));
     }
-    if path.is_dir() {
-        return Err(Failure::Usage(format!("{} is a directory", shown(path))));
-    }
-    Ok(())
+    places::check_writable(path)
+        .map_err(|error| Failure::Other(format!("{} cannot be written: {error}", shown(path))))
 }

@@ -108,7 +108,8 @@ impl DenseNetConfig {
             bottleneck: true,
             compression: 0.5,
             dropout: 0.0,
-            epsilon: 1e-3,
+            // That of Keras Applications.
+            epsilon: 1.001e-5,
             dtype: DType::F32,
         }
     }

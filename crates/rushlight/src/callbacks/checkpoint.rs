@@ -1,9 +1,10 @@
 //! Saving weights as training goes on.
 
 use crate::callbacks::monitor::Monitor;
-use crate::callbacks::{Callback, Direction, Progressing};
+use crate::callbacks::{Callback, CallbackMemory, Direction, Progressing};
 use crate::training::{History, Logs};
 use rushlight_core::{Error, ErrorKind, Result};
+use serde_json::json;
 use std::path::PathBuf;
 
 /// Saves the weights after each epoch, or only when a measured value got better.
@@ -115,6 +116,21 @@ impl Callback for ModelCheckpoint {
             Some(epoch) => self.save(training, &epoch.logs),
             None => Ok(()),
         }
+    }
+
+    fn memory(&self) -> Option<CallbackMemory> {
+        let monitor = self.monitor.as_ref()?;
+        Some(CallbackMemory::new(
+            format!("ModelCheckpoint by {}", monitor.name),
+            json!({ "best": monitor.best }),
+        ))
+    }
+
+    fn remember(&mut self, _training: &Progressing, memory: &CallbackMemory) -> Result<()> {
+        if let Some(monitor) = &mut self.monitor {
+            monitor.best = memory.number("best")?;
+        }
+        Ok(())
     }
 }
 

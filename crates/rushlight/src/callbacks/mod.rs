@@ -21,6 +21,7 @@
 mod backup;
 mod checkpoint;
 mod lambda;
+mod memory;
 mod monitor;
 mod nan;
 mod progress_bar;
@@ -28,9 +29,10 @@ mod rates;
 mod stopping;
 mod writing;
 
-pub use backup::BackupAndRestore;
+pub use backup::{Backup, BackupAndRestore};
 pub use checkpoint::ModelCheckpoint;
 pub use lambda::LambdaCallback;
+pub use memory::CallbackMemory;
 pub use monitor::Direction;
 pub use nan::TerminateOnNaN;
 pub use progress_bar::ProgressBar;
@@ -75,6 +77,30 @@ pub trait Callback: Send {
     fn on_epoch_end(&mut self, training: &Progressing, history: &History) -> Result<()> {
         let _ = (training, history);
         Ok(())
+    }
+
+    /// What this callback must know to go on later as if nothing had happened; nothing by default.
+    fn memory(&self) -> Option<CallbackMemory> {
+        None
+    }
+
+    /// Takes up what [`Callback::memory`] gave when the backup was written that training goes on from. Called after
+    /// `on_train_begin`.
+    fn remember(&mut self, training: &Progressing, memory: &CallbackMemory) -> Result<()> {
+        let _ = (training, memory);
+        Ok(())
+    }
+
+    /// After `on_epoch_end` of all callbacks, with what they remember: for callbacks that write backups.
+    fn on_backup(&mut self, training: &Progressing, memories: &[CallbackMemory]) -> Result<()> {
+        let _ = (training, memories);
+        Ok(())
+    }
+
+    /// After `on_train_begin` of all callbacks: what they remembered, for callbacks that read backups.
+    fn on_restore(&mut self, training: &Progressing) -> Result<Vec<CallbackMemory>> {
+        let _ = training;
+        Ok(Vec::new())
     }
 
     /// At the end, also of an interrupted training; not after an error.
@@ -132,6 +158,11 @@ impl<'a> Progressing<'a> {
     /// Ends training after this epoch.
     pub fn stop_training(&self) {
         self.signals.enough.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether training ends after this epoch.
+    pub fn is_stopping(&self) -> bool {
+        self.signals.is_enough()
     }
 
     /// Ends training after this batch; the epoch counts as finished.

@@ -1,9 +1,10 @@
 //! Changing the learning rate while training.
 
 use crate::callbacks::monitor::Monitor;
-use crate::callbacks::{Callback, Direction, Progressing};
+use crate::callbacks::{Callback, CallbackMemory, Direction, Progressing};
 use crate::training::History;
 use rushlight_core::{Error, ErrorKind, Result};
+use serde_json::json;
 
 /// Sets the learning rate at the beginning of each epoch, as a function of its number (from 0).
 ///
@@ -113,6 +114,17 @@ impl Callback for ReduceLROnPlateau {
                 (self.cooling, self.waited) = (self.cooldown, 0);
             }
         }
+        Ok(())
+    }
+
+    fn memory(&self) -> Option<CallbackMemory> {
+        let values = json!({ "best": self.monitor.best, "waited": self.waited, "cooling": self.cooling });
+        Some(CallbackMemory::new(format!("ReduceLROnPlateau by {}", self.monitor.name), values))
+    }
+
+    fn remember(&mut self, _training: &Progressing, memory: &CallbackMemory) -> Result<()> {
+        self.monitor.best = memory.number("best")?;
+        (self.waited, self.cooling) = (memory.count("waited")?, memory.count("cooling")?);
         Ok(())
     }
 }

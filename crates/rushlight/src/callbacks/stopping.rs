@@ -1,10 +1,11 @@
 //! Ending training when it no longer helps.
 
 use crate::callbacks::monitor::Monitor;
-use crate::callbacks::{Callback, Direction, Progressing};
+use crate::callbacks::{Callback, CallbackMemory, Direction, Progressing};
 use crate::layers::Layer;
 use crate::training::History;
 use rushlight_core::{Result, Tensor, Variable};
+use serde_json::json;
 
 /// Ends training when a measured value has not got better for some epochs.
 pub struct EarlyStopping {
@@ -94,6 +95,22 @@ impl Callback for EarlyStopping {
         } else if self.waited >= self.patience {
             training.stop_training();
         }
+        Ok(())
+    }
+
+    fn memory(&self) -> Option<CallbackMemory> {
+        let values = json!({ "best": self.monitor.best, "waited": self.waited });
+        let arrays = self.best_weights.iter().map(|(_, value)| value.clone()).collect();
+        Some(CallbackMemory {
+            arrays,
+            ..CallbackMemory::new(format!("EarlyStopping by {}", self.monitor.name), values)
+        })
+    }
+
+    fn remember(&mut self, training: &Progressing, memory: &CallbackMemory) -> Result<()> {
+        (self.monitor.best, self.waited) = (memory.number("best")?, memory.count("waited")?);
+        let variables = training.model.variables().into_iter();
+        self.best_weights = variables.zip(memory.arrays.iter().cloned()).collect();
         Ok(())
     }
 

@@ -24,8 +24,10 @@ pub fn decode_png(bytes: &[u8]) -> Result<([usize; 3], Vec<u8>), String> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
-    let size = reader.output_buffer_size().filter(|size| *size <= 4 * MOST_PIXELS);
-    let mut pixels = vec![0; size.ok_or("the picture is too large")?];
+    // Nothing is packed more than about a thousand times.
+    let most = bytes.len().saturating_mul(1100).min(4 * MOST_PIXELS);
+    let size = reader.output_buffer_size().filter(|size| *size <= most);
+    let mut pixels = vec![0; size.ok_or("the picture is larger than its file can hold")?];
     let info = reader.next_frame(&mut pixels).map_err(|error| error.to_string())?;
     pixels.truncate(info.buffer_size());
     let channels = info.color_type.samples();
@@ -60,25 +62,39 @@ pub fn decode_jpeg(bytes: &[u8]) -> Result<([usize; 3], Vec<u8>), String> {
 /// If the file cannot be read, or is neither; the message names it.
 pub fn read_picture(path: impl AsRef<Path>) -> Result<([usize; 3], Vec<u8>), DataError> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|error| DataError::io("read", path, error))?;
-    let (kind, decoded) = if bytes.starts_with(b"\x89PNG") {
-        ("a PNG picture", decode_png(&bytes))
-    } else if bytes.starts_with(&[0xff, 0xd8]) {
-        ("a JPEG picture", decode_jpeg(&bytes))
-    } else {
-        ("a PNG or JPEG picture", Err("another kind of file".to_string()))
-    };
-    decoded.map_err(|found| DataError::malformed(path, kind, found))
+    let pixels = Pixels::read(path)?;
+    Ok(([pixels.height, pixels.width, pixels.channels], pixels.bytes))
 }
 
 impl Pixels {
-    pub(crate) fn read(path: &Path) -> Result<Pixels, DataError> {
-        let ([height, width, channels], bytes) = read_picture(path)?;
+    /// Those of a PNG or JPEG file.
+    ///
+    /// # Errors
+    /// As [`read_picture`].
+    pub fn read(path: &Path) -> Result<Pixels, DataError> {
+        let bytes = std::fs::read(path).map_err(|error| DataError::io("read", path, error))?;
+        Pixels::decode(path, &bytes)
+    }
+
+    /// Those of the content of a PNG or JPEG file; the path is for messages.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn decode(path: &Path, bytes: &[u8]) -> Result<Pixels, DataError> {
+        let (kind, decoded) = if bytes.starts_with(b"\x89PNG") {
+            ("a PNG picture", decode_png(bytes))
+        } else if bytes.starts_with(&[0xff, 0xd8]) {
+            ("a JPEG picture", decode_jpeg(bytes))
+        } else {
+            ("a PNG or JPEG picture", Err("another kind of file".to_string()))
+        };
+        let ([height, width, channels], bytes) =
+            decoded.map_err(|found| DataError::malformed(path, kind, found))?;
         Ok(Pixels { height, width, channels, bytes })
     }
 
     /// With 1 or 3 channels: colours become grey by their brightness (ITU-R BT.601), opacity is left out.
-    pub(crate) fn with_channels(self, channels: usize) -> Pixels {
+    pub fn with_channels(self, channels: usize) -> Pixels {
         let own = self.channels;
         if own == channels {
             return self;

@@ -188,7 +188,7 @@ pub fn weights_to_bytes(model: &Model, format: Format) -> Result<Vec<u8>> {
     match format {
         Format::Hdf5 => keras::write_weights(model),
         Format::Keras => keras::write(model),
-        Format::Onnx => onnx::write(model),
+        Format::Onnx => onnx::write(model, false),
         other => {
             let arrays = model.to_arrays(own_names)?;
             for (name, array) in
@@ -199,6 +199,15 @@ pub fn weights_to_bytes(model: &Model, format: Format) -> Result<Vec<u8>> {
             arrays_to_bytes(&arrays, other)
         }
     }
+}
+
+/// The bytes of an ONNX file of the model in which convolutions have taken in the biases and batch normalizations behind
+/// them: fewer operators, for programs that do not find that out by themselves.
+///
+/// # Errors
+/// As [`weights_to_bytes`].
+pub fn folded_onnx_bytes(model: &Model) -> Result<Vec<u8>> {
+    onnx::write(model, true)
 }
 
 /// Sets the weights of a model from a file of any format: Keras's by their places, others by the names that this

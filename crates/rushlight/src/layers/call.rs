@@ -126,7 +126,7 @@ pub(crate) fn run<L: Layer + ?Sized>(layer: &L, inputs: &[&Tensor]) -> Vec<Tenso
     };
     let name = state.name();
     scope(&name, Some(state.made_at()), || {
-        if let Err(error) = state.build_once(inputs, |specs| layer.build_many(specs)) {
+        if let Err(error) = state.build_once(inputs, |specs| make(layer, specs)) {
             return vec![Tensor::carry(error)];
         }
         if matches!(stage, Stage::Computing) && inputs.iter().any(|input| input.is_of_model()) {
@@ -143,7 +143,12 @@ pub(crate) fn build<L: Layer + ?Sized>(layer: &L, inputs: &[Spec]) -> Result<()>
     if let Some((outer, _)) = state::active() {
         outer.adopt(state);
     }
-    scope(&state.name(), Some(state.made_at()), || state.build_with(inputs, |specs| layer.build_many(specs)))
+    scope(&state.name(), Some(state.made_at()), || state.build_with(inputs, |specs| make(layer, specs)))
+}
+
+fn make<L: Layer + ?Sized>(layer: &L, inputs: &[Spec]) -> Result<()> {
+    layer.state().note_generators(layer.generators());
+    layer.build_many(inputs)
 }
 
 #[track_caller]

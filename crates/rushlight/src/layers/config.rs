@@ -15,6 +15,7 @@
 use crate::config::Config;
 use crate::layers::{DTypePolicy, LayerState};
 use crate::regularizers::Regularizer;
+use rushlight_core::random::Generator;
 use rushlight_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
@@ -99,6 +100,11 @@ pub trait Setting: Sized {
 
     /// From JSON; in words what was expected.
     fn from_value(value: &Value) -> Result<Self, String>;
+
+    /// The generator of random numbers that the setting stands for, if it does.
+    fn generator(&self) -> Option<&Generator> {
+        None
+    }
 }
 
 macro_rules! plain_settings {

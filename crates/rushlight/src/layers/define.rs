@@ -208,6 +208,14 @@ macro_rules! layer {
                 }
             )*)?
 
+            fn own_generators(&self) -> Vec<rushlight_core::random::Generator> {
+                let generators: Vec<Option<&rushlight_core::random::Generator>> = vec![
+                    $($crate::layers::Setting::generator(&self.$required),)*
+                    $($($crate::layers::Setting::generator(&self.$setting),)*)?
+                ];
+                generators.into_iter().flatten().cloned().collect()
+            }
+
             fn settings(&self) -> rushlight_core::Result<$crate::config::Config> {
                 let config = $crate::config::Config::of(&self.state)?;
                 $(let config = config.set(
@@ -291,6 +299,10 @@ macro_rules! basics {
 
         fn config(&self) -> rushlight_core::Result<$crate::config::Config> {
             self.settings()
+        }
+
+        fn generators(&self) -> Vec<rushlight_core::random::Generator> {
+            self.own_generators()
         }
     };
     (passes_mask) => {

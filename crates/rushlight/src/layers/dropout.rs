@@ -44,6 +44,10 @@ impl Setting for Noise {
         // Keras may write a generator's config instead of a number: then the layer has a seed of its own.
         Ok(Noise::from(value.as_u64()))
     }
+
+    fn generator(&self) -> Option<&Generator> {
+        Some(&self.generator)
+    }
 }
 
 /// Whether there is anything to do; an error if the rate makes no sense.

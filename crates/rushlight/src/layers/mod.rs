@@ -125,6 +125,7 @@ pub(crate) use state::{layers_by_identity, snake_case};
 
 use crate::config::Config;
 use crate::regularizers::Regularizer;
+use rushlight_core::random::Generator;
 use rushlight_core::{Error, ErrorKind, Result, Spec, Tensor, Variable};
 use std::sync::Arc;
 
@@ -182,6 +183,12 @@ pub trait Layer: CloneLayer + std::any::Any + Send + Sync {
     fn config(&self) -> Result<Config> {
         let rule = "the layer does not say what it is made of: implement `config`";
         Err(Error::new(ErrorKind::Value, self.state().class(), rule))
+    }
+
+    /// The generators of random numbers that the layer draws from while training, without those of inner layers: a
+    /// [backup](crate::callbacks::BackupAndRestore) keeps their states.
+    fn generators(&self) -> Vec<Generator> {
+        Vec::new()
     }
 
     /// Whether the output has the input's mask ([`set_mask`]), because each step stays by itself.
@@ -302,6 +309,10 @@ impl Layer for Arc<dyn Layer> {
 
     fn config(&self) -> Result<Config> {
         (**self).config()
+    }
+
+    fn generators(&self) -> Vec<Generator> {
+        (**self).generators()
     }
 
     fn passes_mask(&self) -> bool {

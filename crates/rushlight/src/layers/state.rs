@@ -5,6 +5,7 @@ use crate::initializers::Initializer;
 use crate::layers::loading::first_value;
 use crate::layers::precision::{self, DTypePolicy, cast_float};
 use crate::regularizers::Regularizer;
+use rushlight_core::random::Generator;
 use rushlight_core::tensor::BATCH;
 use rushlight_core::trace::{Flat, Key, scope_path};
 use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Structure, Tensor, Variable, eagerly};
@@ -36,6 +37,7 @@ struct Contents {
     is_named: bool,
     weights: Vec<Own>,
     inner: Vec<LayerState>,
+    generators: Vec<Generator>,
     /// Of the first call, the batch axis open.
     inputs: Vec<Spec>,
     outputs: Vec<Spec>,
@@ -208,6 +210,22 @@ impl LayerState {
             }
         });
         found
+    }
+
+    /// The generators of random numbers of the layer, then those of inner layers; each once.
+    pub fn generators(&self) -> Vec<Generator> {
+        let (mut found, inner) = {
+            let contents = self.lock();
+            (contents.generators.clone(), contents.inner.clone())
+        };
+        found.extend(inner.iter().flat_map(LayerState::generators));
+        let mut seen = std::collections::HashSet::new();
+        found.retain(|generator| seen.insert(generator.state().id()));
+        found
+    }
+
+    pub(crate) fn note_generators(&self, generators: Vec<Generator>) {
+        self.lock().generators = generators;
     }
 
     /// Goes over the layer's own weights, then over those of inner layers.

@@ -10,8 +10,6 @@ pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 pub use weights::weights_metadata;
 
-pub(crate) use weights::{read_variables, write_variables};
-
 use crate::config::Config;
 use crate::layers::{Inputs, Layer, LayerState, Precision, layers_by_identity};
 use crate::training::Compiled;

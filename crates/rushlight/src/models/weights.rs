@@ -68,7 +68,7 @@ impl Model {
 }
 
 /// Writes variables under these names to a safetensors file: all of them, or nothing.
-pub(crate) fn write_variables(
+fn write_variables(
     subject: &str,
     path: &Path,
     named: &[(String, Variable)],
@@ -93,7 +93,7 @@ pub(crate) fn write_variables(
 }
 
 /// Reads variables from a file with exactly these names; if anything does not fit, no variable has changed.
-pub(crate) fn read_variables(subject: &str, path: &Path, named: &[(String, Variable)]) -> Result<()> {
+fn read_variables(subject: &str, path: &Path, named: &[(String, Variable)]) -> Result<()> {
     let bytes = read(path)?;
     let file = parse(path, &bytes)?;
     let wrong =

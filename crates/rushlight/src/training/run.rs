@@ -1,6 +1,6 @@
 //! One call of `fit`, epoch by epoch.
 
-use crate::callbacks::{Callback, Progressing, Signals};
+use crate::callbacks::{Callback, CallbackMemory, Progressing, Signals};
 use crate::data::{Batch, Batches, Dataset};
 use crate::layers::Layer;
 use crate::models::Model;
@@ -139,9 +139,12 @@ impl<'a> Run<'a> {
     #[track_caller]
     pub(crate) fn all_epochs(mut self) -> Result<History> {
         self.each_callback(self.initial_epoch, None, |callback, state, _| callback.on_train_begin(state))?;
+        self.restore()?;
         let first = self.signals.start().unwrap_or(self.initial_epoch);
         self.pass = first as u64;
-        for epoch in first..self.epochs {
+        // A backup may be that of a training which had come to its end.
+        let epochs = if self.signals.is_enough() { first..first } else { first..self.epochs };
+        for epoch in epochs {
             if !self.epoch(epoch, epoch == first)? {
                 self.history.interrupted = true;
                 break;
@@ -151,7 +154,7 @@ impl<'a> Run<'a> {
             }
         }
         let last = first + self.history.epochs.len().saturating_sub(1);
-        if !self.history.epochs.is_empty() {
+        if !self.history.epochs.is_empty() || first > self.initial_epoch {
             self.compiled.settings.optimizer.finalize_variable_values(&self.model.trainable_variables())?;
         }
         self.each_callback(last, None, |callback, state, _| callback.on_train_end(state))?;
@@ -226,7 +229,26 @@ impl<'a> Run<'a> {
         let examples = self.seen;
         self.history.epochs.push(Epoch { number: epoch, logs, training_time, data_time, examples });
         self.each_callback(epoch, None, |callback, state, history| callback.on_epoch_end(state, history))?;
+        let memories: Vec<CallbackMemory> =
+            self.callbacks.iter().filter_map(|callback| callback.memory()).collect();
+        self.each_callback(epoch, None, |callback, state, _| callback.on_backup(state, &memories))?;
         Ok(true)
+    }
+
+    /// Gives callbacks back what they remembered when a backup was written, if one of them has read one.
+    fn restore(&mut self) -> Result<()> {
+        let mut memories = Vec::new();
+        self.each_callback(self.initial_epoch, None, |callback, state, _| {
+            memories.extend(callback.on_restore(state)?);
+            Ok(())
+        })?;
+        self.each_callback(self.initial_epoch, None, |callback, state, _| {
+            let Some(own) = callback.memory() else { return Ok(()) };
+            match memories.iter().position(|memory| memory.owner == own.owner) {
+                Some(place) => callback.remember(state, &memories.remove(place)),
+                None => Ok(()),
+            }
+        })
     }
 
     /// The batches of the next call; nothing at the end of the epoch.

@@ -1,8 +1,11 @@
 //! Files of other frameworks: `files/make.py` made them, with what Keras computes from them.
 
+mod damage;
 mod densenet;
 mod keras;
 mod onnx;
+#[path = "../common/peer.rs"]
+mod peer;
 
 use rushlight::formats::read_npz;
 use rushlight::prelude::*;

@@ -7,7 +7,7 @@ use crate::models::Model;
 use crate::optimizers::{self, Optimizer};
 use crate::training::Compile;
 use rushlight_core::{DType, Result, Tensor, Variable, eagerly};
-use rushlight_hdf5::{Group, Writer};
+use rushlight_hdf5::{Dataset, Group, Writer};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -32,8 +32,11 @@ pub(super) fn restore(model: &mut Model, object: &Value) -> Result<()> {
     if losses.iter().all(Value::is_null) {
         return Ok(());
     }
-    let loss_weights: Vec<Value> =
-        by_output(&config["loss_weights"], &outputs).into_iter().filter(|weight| !weight.is_null()).collect();
+    let mut loss_weights = by_output(&config["loss_weights"], &outputs);
+    match loss_weights.iter().all(Value::is_null) {
+        true => loss_weights.clear(),
+        false => loss_weights.iter_mut().filter(|it| it.is_null()).for_each(|it| *it = json!(1.0)),
+    }
     let description =
         json!({ "optimizer": config["optimizer"], "loss": losses, "loss_weights": loss_weights });
     let mut compile = Compile::from_json(&description).map_err(within)?;
@@ -142,21 +145,30 @@ fn in_file_order(model: &Model, listed: &Container, optimizer: &dyn Optimizer) -
 /// # Errors
 /// If the state does not fit the optimizer.
 pub(super) fn read_state(model: &Model, listed: &Container, root: &Group<'_>) -> Result<()> {
-    let Some(optimizer) = model.optimizer() else { return Ok(()) };
-    let Some(stored) = root.group(STATE) else { return Ok(()) };
+    let count = root.group(STATE).map_or(0, |stored| stored.members().count());
+    let stored = (0..count).map(|index| format!("{STATE}/{index}"));
+    set_state(model, listed, &stored.map(|path| (root.dataset(&path), path)).collect::<Vec<_>>())
+}
+
+/// The same from data sets with their paths, in the order of Keras's optimizers; none if there is no state.
+pub(super) fn set_state(
+    model: &Model,
+    listed: &Container,
+    stored: &[(Option<&Dataset<'_>>, String)],
+) -> Result<()> {
+    let Some(optimizer) = model.optimizer().filter(|_| !stored.is_empty()) else { return Ok(()) };
     optimizer.build(&model.trainable_variables())?;
     let wanted = in_file_order(model, listed, &**optimizer)?;
-    let count = stored.members().count();
     // Compiled but not trained: only the iteration and the learning rate.
-    let is_fresh = count <= 2 && count < wanted.len();
-    if !is_fresh && count != wanted.len() {
-        let rule = format!("the optimizer has {} variables, and the file {count} in `{STATE}`", wanted.len());
+    let is_fresh = stored.len() <= 2 && stored.len() < wanted.len();
+    if !is_fresh && stored.len() != wanted.len() {
+        let count = stored.len();
+        let rule = format!("the optimizer has {} variables, and the file has {count}", wanted.len());
         return Err(weights::wrong(rule));
     }
     let mut values: Vec<(&Variable, Tensor)> = Vec::new();
-    for (index, variable) in wanted.iter().take(count).enumerate() {
-        let path = format!("{STATE}/{index}");
-        let data = root.dataset(&path).ok_or_else(|| weights::wrong(format!("`{path}` is missing")))?;
+    for (variable, (data, path)) in wanted.iter().zip(stored) {
+        let data = data.ok_or_else(|| weights::wrong(format!("`{path}` is missing")))?;
         let value = weights::value_of(data, variable, &format!("`{path}` ({})", variable.name()))?;
         values.push((variable, value));
     }

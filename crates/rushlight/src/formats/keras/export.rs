@@ -1,9 +1,11 @@
 //! From a model to its config: what Keras's `load_model` builds it from.
 
 use super::arguments::{CALL_FLAGS, TENSOR, dtype_name, each_tensor};
+use super::call::layer_arguments;
+use super::operators::MASK;
 use super::primitives::{self, Written};
 use super::structure::{Inside, as_operator, inside};
-use crate::layers::{Layer, keras_class};
+use crate::layers::Layer;
 use crate::models::{Functional, layer_of};
 use rushlight_core::tensor::is_open;
 use rushlight_core::trace::model::{Source, Step};
@@ -230,6 +232,8 @@ fn graph_config(functional: &Functional, name: &str, problems: &mut Vec<String>)
     }
     let mut known: HashMap<u64, Listed> = HashMap::new();
     let mut nested = HashSet::new();
+    // Masks that a file gave to the inputs of calls, by the slots that hold the inputs with them.
+    let mut masks: HashMap<usize, Held> = HashMap::new();
     for step in graph.steps() {
         let arguments: Vec<Held> = step
             .inputs()
@@ -239,7 +243,16 @@ fn graph_config(functional: &Functional, name: &str, problems: &mut Vec<String>)
                 Source::Constant(tensor) => Held::Constant(tensor.clone()),
             })
             .collect();
+        let own_masks: Vec<Option<Held>> = step
+            .inputs()
+            .iter()
+            .map(|source| if let Source::Slot(slot) = source { masks.get(slot).cloned() } else { None })
+            .collect();
         let result = match layer_of(step) {
+            Some(layer) if as_operator(&**layer).is_some_and(|it| it.call_as_written().class == MASK) => {
+                masks.insert(step.slot(), arguments[1].clone());
+                Ok(Written::Alias(arguments[0].clone()))
+            }
             Some(layer) => {
                 let listed = known.entry(layer.state().id()).or_insert_with(|| {
                     let name = names.unique(&layer.state().name());
@@ -250,7 +263,7 @@ fn graph_config(functional: &Functional, name: &str, problems: &mut Vec<String>)
                     layers.push(object);
                     Listed { name, index: layers.len() - 1, calls: 0 }
                 });
-                call_layer(&**layer, listed, &arguments, &mut layers)
+                call_layer(&**layer, listed, &arguments, &own_masks, &mut layers)
             }
             None => call_op(step, &arguments, &mut names, &mut layers),
         };
@@ -330,6 +343,7 @@ fn call_layer(
     layer: &dyn Layer,
     listed: &mut Listed,
     inputs: &[Held],
+    masks: &[Option<Held>],
     layers: &mut [Value],
 ) -> std::result::Result<Written, String> {
     let written = inputs.iter().map(Held::argument).collect::<std::result::Result<Vec<Value>, String>>()?;
@@ -339,33 +353,14 @@ fn call_layer(
             let mut next = written.into_iter();
             (fill_in(&call.args, &mut next), fill_in(&call.kwargs, &mut next))
         }
-        None => layer_arguments(layer, written),
+        None => {
+            let masks = masks.iter().map(|mask| mask.as_ref().map(Held::argument).transpose());
+            layer_arguments(layer, written, masks.collect::<std::result::Result<_, String>>()?)
+        }
     };
     add_node(&mut layers[listed.index], args, kwargs);
     listed.calls += 1;
     Ok(Written::Node(listed.name.clone(), listed.calls - 1))
-}
-
-/// How Keras's layers take their inputs: one, a list, or several arguments.
-fn layer_arguments(layer: &dyn Layer, inputs: Vec<Value>) -> (Value, Value) {
-    let several_arguments = ["MultiHeadAttention", "GroupQueryAttention"];
-    let with_state = ["SimpleRNN", "LSTM", "GRU", "Bidirectional"];
-    let class = keras_class(layer.state().class());
-    let mut keywords = json!({});
-    for flag in CALL_FLAGS {
-        if layer.config().is_ok_and(|config| config.get(flag) == Some(&json!(true))) {
-            keywords[flag] = json!(true);
-        }
-    }
-    match inputs.as_slice() {
-        [one] => (json!([one]), keywords),
-        _ if several_arguments.contains(&class.as_str()) => (Value::Array(inputs), keywords),
-        [x, state @ ..] if with_state.contains(&class.as_str()) => {
-            keywords["initial_state"] = json!(state);
-            (json!([x]), keywords)
-        }
-        _ => (json!([inputs]), keywords),
-    }
 }
 
 /// A call as it was read, with the tensors of this graph in their places.

@@ -2,7 +2,7 @@
 //!
 //! Groups have the names of layers, and attributes that list them: `layer_names`, and `weight_names` of each.
 
-use super::structure::Place;
+use super::structure::{Container, Place};
 use super::{container_of, elements_in, weights, wrong};
 use crate::models::Model;
 use rushlight_core::{Result, Tensor, eagerly};
@@ -45,7 +45,6 @@ pub(crate) fn read_model(bytes: &[u8], shapes: &[Vec<usize>], compiled: bool) ->
         let training = training.text().map_err(weights::damaged)?;
         let training: Value = serde_json::from_str(&training)
             .map_err(|error| wrong(format!("`training_config` is no JSON: {error}")))?;
-        // The optimizer's state has names of its own there and is not taken over.
         let mut described = config.clone();
         described["compile_config"] = json!({
             "optimizer": training["optimizer_config"],
@@ -55,8 +54,20 @@ pub(crate) fn read_model(bytes: &[u8], shapes: &[Vec<usize>], compiled: bool) ->
             "weighted_metrics": training["weighted_metrics"],
         });
         super::compile::restore(&mut model, &described)?;
+        read_state(&model, &container, &root)?;
     }
     Ok(model)
+}
+
+/// Gives the optimizer the state that Keras 3 wrote. Older versions kept less, in another order: then it starts anew.
+fn read_state(model: &Model, container: &Container, root: &Group<'_>) -> Result<()> {
+    let Some(group) = root.group("optimizer_weights") else { return Ok(()) };
+    let names = texts(group, "weight_names")?.unwrap_or_default();
+    if names.first().is_none_or(|first| !first.ends_with("iteration")) {
+        return Ok(());
+    }
+    let stored = names.into_iter().map(|name| (group.dataset(&name), format!("optimizer_weights/{name}")));
+    super::compile::set_state(model, container, &stored.collect::<Vec<_>>())
 }
 
 /// What describes the model, if the file has more than weights.
@@ -75,33 +86,65 @@ pub(crate) fn read_weights(model: &Model, root: &Group<'_>) -> Result<()> {
     assign(root, &container_of(model)?.places(""))
 }
 
-/// Gives each layer the weights that the file has under its name, in their order; all of them or none.
-fn assign(root: &Group<'_>, places: &[Place]) -> Result<()> {
-    let group = root.group("model_weights").unwrap_or(root);
+/// The layers of a file that have weights: the paths of their data sets, in Keras's order.
+fn stored_layers(group: &Group<'_>) -> Result<Vec<(String, Vec<String>)>> {
     let layers =
         texts(group, "layer_names")?.ok_or_else(|| wrong("the attribute `layer_names` is missing"))?;
-    let mut stored: HashMap<&str, Vec<String>> = HashMap::new();
-    for layer in &layers {
-        let inside = group.group(layer).ok_or_else(|| wrong(format!("there is no group `{layer}`")))?;
-        stored.insert(layer, texts(inside, "weight_names")?.unwrap_or_default());
+    let mut stored = Vec::new();
+    for layer in layers {
+        let inside = group.group(&layer).ok_or_else(|| wrong(format!("there is no group `{layer}`")))?;
+        let names = texts(inside, "weight_names")?.unwrap_or_default();
+        if !names.is_empty() {
+            let paths = names.into_iter().map(|name| format!("{layer}/{name}")).collect();
+            stored.push((layer, paths));
+        }
     }
-    let mut next: HashMap<&str, usize> = HashMap::new();
-    let mut values: Vec<(&Place, Tensor)> = Vec::new();
+    Ok(stored)
+}
+
+/// Gives each layer the weights that the file has under its name, or at its place where names differ, as in the files
+/// of Keras Applications; all of them or none.
+fn assign(root: &Group<'_>, places: &[Place]) -> Result<()> {
+    let group = root.group("model_weights").unwrap_or(root);
+    let stored = stored_layers(group)?;
+    // Nested models are layers here.
+    let mut wanted: Vec<(&str, Vec<&Place>)> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
     for place in places {
         let layer = place.name.split('/').next().unwrap_or_default();
-        let names = stored.get(layer).ok_or_else(|| wrong(format!("the file has no layer `{layer}`")))?;
-        let index = next.entry(layer).or_insert(0);
-        let name = names.get(*index).ok_or_else(|| {
-            wrong(format!(
-                "`{}` is missing: the layer has {} variable(s) in the file",
-                place.name,
-                names.len()
-            ))
-        })?;
-        *index += 1;
-        let path = format!("{layer}/{name}");
-        let data = group.dataset(&path).ok_or_else(|| wrong(format!("`{path}` is missing")))?;
-        values.push((place, weights::value_of(data, &place.variable, &format!("`{}`", place.name))?));
+        let index = *known.entry(layer).or_insert_with(|| {
+            wanted.push((layer, Vec::new()));
+            wanted.len() - 1
+        });
+        wanted[index].1.push(place);
+    }
+    let by_name: HashMap<&str, &Vec<String>> =
+        stored.iter().map(|(layer, paths)| (layer.as_str(), paths)).collect();
+    let has_names = wanted.iter().all(|(layer, _)| by_name.contains_key(layer));
+    if !has_names && stored.len() != wanted.len() {
+        let missing: Vec<&str> = wanted
+            .iter()
+            .map(|(layer, _)| *layer)
+            .filter(|layer| !by_name.contains_key(layer))
+            .take(10)
+            .collect();
+        let (count, own) = (stored.len(), wanted.len());
+        let rule = format!("the file has {count} layers with weights and the model {own}");
+        return Err(wrong(format!("{rule}; not in the file: {}", missing.join(", "))));
+    }
+    let mut values: Vec<(&Place, Tensor)> = Vec::new();
+    for ((layer, mut places), (_, at_place)) in wanted.into_iter().zip(&stored) {
+        let paths = if has_names { by_name[layer] } else { at_place };
+        if paths.len() != places.len() {
+            let (count, own) = (paths.len(), places.len());
+            return Err(wrong(format!("`{layer}` has {own} variables, and {count} in the file")));
+        }
+        // What is trained comes first.
+        places.sort_by_key(|place| !place.variable.is_trainable());
+        for (place, path) in places.into_iter().zip(paths) {
+            let data = group.dataset(path).ok_or_else(|| wrong(format!("`{path}` is missing")))?;
+            values.push((place, weights::value_of(data, &place.variable, &format!("`{}`", place.name))?));
+        }
     }
     values.iter().try_for_each(|(place, value)| eagerly(|| place.variable.assign(value)))
 }

@@ -1,6 +1,7 @@
 //! Keras's files: `.keras` archives, `.weights.h5`, and whole models in HDF5 as older versions wrote them.
 
 mod arguments;
+mod call;
 mod compile;
 mod export;
 mod legacy;

@@ -1,10 +1,13 @@
 //! Keras's operators: nodes of a functional model that are no layers, such as `x + 1`.
 
 use super::arguments::{Argument, keras_dtype, resolve};
-use crate::layers::{Layer, LayerState};
+use crate::layers::{Layer, LayerState, set_mask};
 use rushlight_core::tensor::{IntoIndex, is_open};
 use rushlight_core::{Error, ErrorKind, Index, Result, Tensor, concat, einsum, stack, strided, where_};
 use serde_json::{Map, Value};
+
+/// What gives a tensor a mask: no operator of Keras's, where masks are arguments of calls.
+pub(super) const MASK: &str = "Mask";
 
 /// One call of an operator, kept as it was written so that it can be written again.
 #[derive(Clone, Debug)]
@@ -48,6 +51,12 @@ impl Layer for Operator {
 
     #[track_caller]
     fn forward_many(&self, inputs: &[&Tensor]) -> Vec<Tensor> {
+        if let (MASK, [x, mask]) = (self.call.class.as_str(), inputs) {
+            // Masks belong to handles: this is another one for the same elements.
+            let x = x.expand_dims(-1).squeeze(-1);
+            set_mask(&x, mask);
+            return vec![x];
+        }
         let mut inputs = inputs.iter();
         let mut next = |_: &Value| inputs.next().map(|tensor| (*tensor).clone());
         let result = (|| {
@@ -170,6 +179,9 @@ fn unary(class: &str, x: &Tensor, named: &Named<'_>) -> Option<Tensor> {
         "Ceil" => x.ceil(),
         "Round" => x.round(),
         "Trunc" => x.trunc(),
+        "ConvertToTensor" | "StopGradient" | "Identity" | "Copy" => x.clone(),
+        "ZerosLike" => x.zeros_like(),
+        "OnesLike" => x.ones_like(),
         "LogicalNot" => x.logical_not(),
         "Isnan" => x.is_nan(),
         "Isinf" => x.is_inf(),
@@ -246,6 +258,10 @@ fn reduction(class: &str, x: &Tensor, named: &Named<'_>) -> Option<Tensor> {
         ("Var", true) => x.variance_keepdims(&axes),
         ("Std", false) => x.std(&axes),
         ("Std", true) => x.std_keepdims(&axes),
+        ("Any", false) => x.any(&axes),
+        ("Any", true) => x.any_keepdims(&axes),
+        ("All", false) => x.all(&axes),
+        ("All", true) => x.all_keepdims(&axes),
         ("Logsumexp", false) => x.logsumexp(&axes),
         ("Logsumexp", true) => x.logsumexp_keepdims(&axes),
         _ => return None,

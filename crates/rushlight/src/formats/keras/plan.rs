@@ -2,6 +2,7 @@
 //! called in an order in which that is possible.
 
 use super::arguments::{CALL_FLAGS, Reference, each_tensor, keras_dtype, reference};
+use super::call::layer_inputs;
 use super::operators::{Call, Operator, is_known, is_operator};
 use super::structure::{Container, Entry};
 use crate::config::Config;
@@ -423,13 +424,11 @@ impl Graph {
             }
             other => (other, &Value::Null),
         };
+        let find = |value: &Value| reference(value).flatten().and_then(|reference| self.get(&reference));
         let mut inputs = Vec::new();
         let mut incomplete = false;
         for part in [args, kwargs] {
-            each_tensor(part, &mut |value| match reference(value)
-                .flatten()
-                .and_then(|reference| self.get(&reference))
-            {
+            each_tensor(part, &mut |value| match find(value) {
                 Some(tensor) => inputs.push(tensor),
                 None => incomplete = true,
             });
@@ -437,11 +436,10 @@ impl Graph {
         if incomplete || inputs.is_empty() {
             return Err(wrong(format!("`{}` is called on something that no layer gives", call.name)));
         }
-        let inputs: Vec<&Tensor> = inputs.iter().collect();
         let outputs = match &*call.callee {
             Callee::Layer(layer) => {
-                check_keywords(&call.name, kwargs)?;
-                call_layer(&**layer, &inputs)
+                let inputs = layer_inputs(&call.name, args, kwargs, &find)?;
+                call_layer(&**layer, &inputs.iter().collect::<Vec<_>>())
             }
             Callee::Operator { module, class, config } => {
                 let name = if call.number == 0 {
@@ -456,7 +454,7 @@ impl Graph {
                     args: args.clone(),
                     kwargs: kwargs.clone(),
                 };
-                call_layer(&Operator::new(&name, as_written), &inputs)
+                call_layer(&Operator::new(&name, as_written), &inputs.iter().collect::<Vec<_>>())
             }
         };
         if let Some(faulty) = outputs.iter().find(|output| output.error().is_some()) {
@@ -474,17 +472,4 @@ fn shown(error: &Error) -> String {
         true => error.rule().to_string(),
         false => format!("{}: got {}", error.rule(), inputs.join(" and ")),
     }
-}
-
-/// Keyword arguments change what a layer does; those that are not understood must not be passed over.
-fn check_keywords(name: &str, kwargs: &Value) -> Result<()> {
-    /// Tensors that are inputs like any other, and the mode, which running decides.
-    const INPUTS: [&str; 5] = ["query", "value", "key", "initial_state", "training"];
-    for (key, value) in kwargs.as_object().into_iter().flatten() {
-        let means_nothing = value.is_null() || value == &json!(false);
-        if !means_nothing && !INPUTS.contains(&key.as_str()) && !CALL_FLAGS.contains(&key.as_str()) {
-            return Err(wrong(format!("the argument `{key}` in a call of `{name}` is not supported")));
-        }
-    }
-    Ok(())
 }

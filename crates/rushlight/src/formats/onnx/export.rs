@@ -1,5 +1,6 @@
 //! The engine's ops as ONNX's operators.
 
+use super::fold::{Folded, Folds};
 use super::message::{Attribute, Graph, element_type, node, tensor, value_info};
 use crate::layers::in_primitives;
 use crate::models::Model;
@@ -14,11 +15,12 @@ use rushlight_core::trace::model_input;
 use rushlight_core::{DType, Error, ErrorKind, Result, Spec, Tensor};
 use std::collections::HashMap;
 
-/// The bytes of an ONNX file of what the model computes in inference.
+/// The bytes of an ONNX file of what the model computes in inference; on request with batch normalization and biases
+/// taken into the convolutions before them.
 ///
 /// # Errors
 /// If the model is not built or no graph of layers, or if ops have no counterpart: all of them are named.
-pub(crate) fn write(model: &Model) -> Result<Vec<u8>> {
+pub(crate) fn write(model: &Model, folds_normalization: bool) -> Result<Vec<u8>> {
     let failed = |rule: String| Error::outside(ErrorKind::Value, "onnx", rule);
     let specs = model.inputs();
     if specs.is_empty() {
@@ -34,10 +36,14 @@ pub(crate) fn write(model: &Model) -> Result<Vec<u8>> {
         writer.graph.inputs.push(value_info(name, spec));
         writer.held.insert(slot, Held { name: name.clone(), spec: spec.clone(), constant: None });
     }
+    let folds = if folds_normalization { Folds::of(&flat) } else { Folds::default() };
     let mut problems = Vec::new();
     for (index, step) in flat.steps().iter().enumerate() {
+        if folds.dropped.contains(&index) {
+            continue;
+        }
         let spread = spreads(&flat, index);
-        if let Err(rule) = writer.step(step, spread) {
+        if let Err(rule) = writer.step(step, spread, folds.convolutions.get(&index)) {
             if !problems.contains(&rule) {
                 problems.push(rule);
             }
@@ -126,7 +132,7 @@ impl Writer {
         self.call("Transpose", &[input.to_string()], &[("perm", Attribute::Integers(axes))])
     }
 
-    fn step(&mut self, step: &Step, spread: bool) -> Written<()> {
+    fn step(&mut self, step: &Step, spread: bool, folded: Option<&Folded>) -> Written<()> {
         let Some(op) = step.op() else { return Err(format!("`{}` is no op", step.name())) };
         let mut inputs = Vec::new();
         for source in step.inputs() {
@@ -140,11 +146,17 @@ impl Writer {
             });
         }
         let spec = step.outputs()[0].clone();
-        let name = match (op, inputs.as_slice()) {
-            (Op::Broadcast(_), [input]) if !spread => input.name.clone(),
-            (op, inputs) => self.op(op, inputs, &spec)?,
+        let name = match (op, inputs.as_slice(), folded) {
+            (Op::Broadcast(_), [input], _) if !spread => input.name.clone(),
+            (Op::Convolution(convolution), [x, kernel], Some(folded)) => {
+                let value = kernel.constant.as_ref().ok_or("a kernel that is no constant")?;
+                let kernel = Held { constant: Some(value * &folded.scale), ..kernel.clone() };
+                self.convolution(convolution, &[x.clone(), kernel], None, Some(&folded.shift))?
+            }
+            (op, inputs, _) => self.op(op, inputs, &spec)?,
         };
-        self.held.insert(step.slot(), Held { name, spec, constant: None });
+        let slot = folded.map_or(step.slot(), |folded| folded.slot);
+        self.held.insert(slot, Held { name, spec, constant: None });
         Ok(())
     }
 
@@ -185,9 +197,9 @@ impl Writer {
                 }
                 self.call("MatMul", &sides, &[])
             }
-            Op::Convolution(convolution) => self.convolution(convolution, inputs, None)?,
+            Op::Convolution(convolution) => self.convolution(convolution, inputs, None, None)?,
             Op::ConvolutionInputGradient(convolution, dims) => {
-                self.convolution(convolution, inputs, Some(dims))?
+                self.convolution(convolution, inputs, Some(dims), None)?
             }
             Op::Window(window) => self.window(window, &names[0], spec)?,
             Op::Reshape(dims) => {
@@ -362,6 +374,7 @@ impl Writer {
         convolution: &Convolution,
         inputs: &[Held],
         transposed: Option<&[usize]>,
+        bias: Option<&Tensor>,
     ) -> Written<String> {
         let [x, kernel] = inputs else { return Err("a convolution without a kernel".to_string()) };
         let rank = x.spec.rank();
@@ -402,7 +415,8 @@ impl Writer {
         }
         let first = self.channels_first(&x.name, rank);
         let kind = if transposed.is_some() { "ConvTranspose" } else { "Conv" };
-        let result = self.call(kind, &[first, weights], &attributes);
+        let bias = bias.map(|bias| self.constant(bias)).transpose()?;
+        let result = self.call(kind, &[vec![first, weights], Vec::from_iter(bias)].concat(), &attributes);
         Ok(self.channels_last(&result, rank))
     }
 

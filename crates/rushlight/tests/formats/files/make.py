@@ -52,17 +52,22 @@ class Losses(keras.callbacks.Callback):
         self.total = total
 
 
-def save(name, model, train_before=0, steps=0, targets=None, rows=8):
+def save(name, model, train_before=0, steps=0, targets=None, rows=8, ending="keras"):
     randomize(model)
     inputs = [values((rows, *i.shape[1:]), index) for index, i in enumerate(model.inputs)]
     for index, symbolic in enumerate(model.inputs):
         if "int" in str(symbolic.dtype):
             inputs[index] = np.random.default_rng(index).integers(0, 5, (rows, *symbolic.shape[1:])).astype("int32")
+        if "bool" in str(symbolic.dtype):
+            inputs[index] = np.random.default_rng(index).uniform(size=(rows, *symbolic.shape[1:])) < 0.7
+    if name == "masks":
+        inputs[0][::2, 1] = 0  # steps that the layer Masking finds
+        inputs[1][:, 0] = True
     feed = inputs if len(inputs) > 1 else inputs[0]
     arrays = {f"input_{i}": x for i, x in enumerate(inputs)}
     if train_before:
         model.fit(feed, targets, epochs=train_before, batch_size=BATCH, shuffle=False, verbose=0)
-    model.save(HERE / f"{name}.keras")
+    model.save(HERE / f"{name}.{ending}")
 
     def predictions(prefix):
         result = model.predict(feed, verbose=0)
@@ -78,7 +83,7 @@ def save(name, model, train_before=0, steps=0, targets=None, rows=8):
         arrays["loss"] = np.array(record.losses)
         predictions("trained")
     np.savez(HERE / f"{name}.npz", **arrays)
-    print(name, (HERE / f"{name}.keras").stat().st_size)
+    print(name, (HERE / f"{name}.{ending}").stat().st_size)
 
 
 def classes(count, rows=8):
@@ -188,18 +193,42 @@ def mobile():
     save("mobile", keras.Model(x, layers.Reshape((3, 1))(y)))
 
 
-ALL = [sequential, dense_block, shared_and_nested, operators, recurrent, attention, mobile]
+def masks():
+    """Masks that come with the data, that layers find, and that are inputs of the model."""
+    x, counts, pairs = keras.Input((5, 4), name="x"), keras.Input((5,), dtype="bool", name="counts"), keras.Input((5, 5), dtype="bool", name="pairs")
+    y = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(x, mask=counts)
+    y = layers.TimeDistributed(layers.Dense(4))(y)
+    y = layers.Attention()([y, y])
+    y = layers.Dropout(0.3)(y)
+    z = layers.Masking()(x)
+    z = layers.Concatenate()([z, layers.GRU(3, return_sequences=True)(z)])
+    y = layers.Concatenate()([y, layers.SimpleRNN(3, return_sequences=True, go_backwards=True)(z)])
+    heads = layers.MultiHeadAttention(2, 3)
+    y = layers.Add()([heads(y, y, attention_mask=pairs), heads(query=y, value=y, key=y)])
+    outputs = [layers.GlobalAveragePooling1D()(y), layers.LSTM(2)(y)]
+    model = keras.Model([x, counts, pairs], outputs)
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    save("masks", model, steps=2, targets=[values((8, 7), 11), values((8, 2), 12)])
+
+
+def legacy():
+    """The old form of a whole model: HDF5 alone."""
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu"), layers.Dense(2)])
+    model.compile("adam", "mse")
+    save("legacy", model, rows=3, ending="h5")
+    model.save_weights(HERE / "legacy.weights.h5")
+
+
+def legacy_trained():
+    inside = [keras.Input((4,)), layers.Dense(3), layers.BatchNormalization(), layers.Dense(3, activation="relu")]
+    model = keras.Sequential([keras.Input((4,)), keras.Sequential(inside), layers.BatchNormalization(), layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.02), "mse", metrics=["mae"])
+    save("legacy_trained", model, train_before=2, steps=3, targets=values((8, 2), 13), ending="h5")
+
+
+ALL = [sequential, dense_block, shared_and_nested, operators, recurrent, attention, mobile, masks, legacy, legacy_trained]
 for make in ALL:
     if len(sys.argv) < 2 or make.__name__ in sys.argv[1:]:
         keras.utils.clear_session()
         keras.utils.set_random_seed(1)
         make()
-if len(sys.argv) < 2:
-    # The old form of a whole model: HDF5 alone.
-    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu"), layers.Dense(2)])
-    randomize(model)
-    model.compile("adam", "mse")
-    model.save(HERE / "legacy.h5")
-    x = values((3, 4), 0)
-    np.savez(HERE / "legacy.npz", input_0=x, output_0=model.predict(x, verbose=0))
-    model.save_weights(HERE / "legacy.weights.h5")
