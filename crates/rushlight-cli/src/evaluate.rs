@@ -3,7 +3,7 @@
 use crate::arguments::{CompileOptions, EvaluateOptions};
 use crate::failure::Failure;
 use crate::files::arrays::{Input, check_counts, check_shapes, in_order};
-use crate::files::{in_file, model, read};
+use crate::files::{check_sources, in_file, model, read};
 use crate::text::{list, shown};
 use rushlight::prelude::*;
 use rushlight::training::Compile;
@@ -35,6 +35,7 @@ pub(crate) struct Ready {
 }
 
 pub(crate) fn prepare(file: &Path, input: &Path, target: &Path) -> Result<Ready, Failure> {
+    check_sources(&[file, input, target])?;
     let bytes = read(file)?;
     let inputs = Input::read(input)?;
     let model = model(file, &bytes, &inputs.shapes())?;

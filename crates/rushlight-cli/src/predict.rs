@@ -4,7 +4,7 @@ use crate::arguments::{ModeName, PredictOptions};
 use crate::failure::Failure;
 use crate::files::arrays::{Input, check_shapes, in_order};
 use crate::files::images::{Scaling, load};
-use crate::files::{in_file, inference_model, output, read};
+use crate::files::{check_sources, in_file, inference_model, output, read};
 use crate::text::shown;
 use rushlight::prelude::*;
 use rushlight::run_functions_eagerly;
@@ -22,7 +22,9 @@ pub(crate) fn run(options: &PredictOptions) -> Result<(), Failure> {
         let rule = "arrays go to standard output with --output -: --top and --json need it as well";
         return Err(Failure::Usage(rule.to_string()));
     }
-    let classes = options.classes.as_deref().map(class_names).transpose()?;
+    let names = options.classes.as_deref();
+    check_sources(&[&[&*options.model, &*options.input][..], &Vec::from_iter(names)].concat())?;
+    let classes = names.map(class_names).transpose()?;
     let bytes = read(&options.model)?;
     let input = Input::read(&options.input)?;
     let model = inference_model(&options.model, &bytes, &input.shapes())?;

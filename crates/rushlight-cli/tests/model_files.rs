@@ -81,6 +81,42 @@ fn pipes_are_files() {
 }
 
 #[test]
+fn standard_streams_have_one_use() {
+    let scratch = Scratch::new();
+    scratch.write("m.keras", &made("sequential.keras"));
+    scratch.write("x.npy", &write_npy(&array("sequential", "input_0")).unwrap());
+    scratch.run(&["predict", "-", "--input", "-", "--output", "y.npy"]).failed(2, &["standard input"]);
+    let to_output = ["predict", "m.keras", "--input", "x.npy", "--output", "-"];
+    scratch.run(&[&to_output[..], &["--json"]].concat()).failed(2, &["standard output"]);
+    scratch.run(&[&to_output[..], &["--top", "2"]].concat()).failed(2, &["standard output"]);
+}
+
+#[test]
+fn results_that_cannot_be_made_leave_older_ones() {
+    let scratch = Scratch::new();
+    scratch.write("m.keras", &made("sequential.keras"));
+    scratch.write("x.npy", &write_npy(&array("sequential", "input_0")).unwrap());
+    scratch.write("y.npy", b"older");
+    scratch.write("names.txt", b"one\n");
+    let arguments = [
+        "predict",
+        "m.keras",
+        "--input",
+        "x.npy",
+        "--output",
+        "y.npy",
+        "--top",
+        "1",
+        "--classes",
+        "names.txt",
+    ];
+    scratch.run(&arguments).failed(1, &["names.txt: 1 names for 3 classes"]);
+    assert_eq!(std::fs::read(scratch.0.join("y.npy")).unwrap(), b"older");
+    let nowhere = ["predict", "m.keras", "--input", "x.npy", "--output", "m.keras/y.npy"];
+    scratch.run(&nowhere).failed(1, &["m.keras/y.npy cannot be written"]);
+}
+
+#[test]
 fn what_does_not_fit_is_said_and_nothing_is_written() {
     let scratch = Scratch::new();
     let model = made("sequential.keras");
@@ -136,6 +172,23 @@ fn formats_are_converted_into_each_other() {
         assert_close(&got, &array("dense_block", "output_0"));
     }
     scratch.run(&["convert", "w.npz", "v.safetensors"]).succeeded();
+    let said = scratch
+        .run(&["convert", "m.keras", "folded.onnx", "--fold-batch-normalization", "--json"])
+        .succeeded();
+    let bytes = std::fs::metadata(scratch.0.join("folded.onnx")).unwrap().len();
+    assert_eq!(said, format!("{{\"bytes\":{bytes},\"written\":\"folded.onnx\"}}\n"));
+    scratch
+        .run(&["convert", "m.keras", "v.npz", "--fold-batch-normalization"])
+        .failed(2, &["v.npz", ".onnx"]);
+    for from in ["m.keras", "folded.onnx"] {
+        for to in ["a.keras", "a.onnx", "a.npz", "a.weights.h5", "a.safetensors"] {
+            scratch.run(&["convert", from, to]).succeeded();
+            scratch.run(&["inspect", to, "--json"]).succeeded();
+        }
+        scratch.run(&["predict", "a.keras", "--input", "x.npy", "--output", "y.npy"]).succeeded();
+        let got = read_npy(&std::fs::read(scratch.0.join("y.npy")).unwrap()).unwrap();
+        assert_close(&got, &array("dense_block", "output_0"));
+    }
     scratch.run(&["convert", "w.npz", "v.keras"]).failed(2, &["w.npz", "--model"]);
     scratch.run(&["convert", "m.keras", "v.txt"]).failed(2, &["v.txt", ".safetensors"]);
 }

@@ -11,6 +11,14 @@ use rushlight::prelude::*;
 use std::io::Read;
 use std::path::Path;
 
+/// Refuses to read several things from standard input.
+pub(crate) fn check_sources(paths: &[&Path]) -> Result<(), Failure> {
+    match paths.iter().filter(|path| **path == Path::new("-")).count() {
+        0 | 1 => Ok(()),
+        _ => Err(Failure::Usage("only one file can come from standard input (-)".to_string())),
+    }
+}
+
 /// The content of a file, or of standard input for `-`.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
