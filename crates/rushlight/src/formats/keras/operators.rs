@@ -180,8 +180,6 @@ fn unary(class: &str, x: &Tensor, named: &Named<'_>) -> Option<Tensor> {
         "Round" => x.round(),
         "Trunc" => x.trunc(),
         "ConvertToTensor" | "StopGradient" | "Identity" | "Copy" => x.clone(),
-        "ZerosLike" => x.zeros_like(),
-        "OnesLike" => x.ones_like(),
         "LogicalNot" => x.logical_not(),
         "Isnan" => x.is_nan(),
         "Isinf" => x.is_inf(),
@@ -272,7 +270,7 @@ fn reduction(class: &str, x: &Tensor, named: &Named<'_>) -> Option<Tensor> {
 pub(super) fn is_known(class: &str) -> bool {
     let x = Tensor::zeros([1, 1], rushlight_core::DType::F32);
     let named = Named { config: &Map::new(), call: Vec::new() };
-    const OTHERS: [&str; 22] = [
+    const OTHERS: [&str; 24] = [
         "Reshape",
         "Transpose",
         "Concatenate",
@@ -295,6 +293,8 @@ pub(super) fn is_known(class: &str) -> bool {
         "Moveaxis",
         "Average",
         "Normalize",
+        "ZerosLike",
+        "OnesLike",
     ];
     OTHERS.contains(&class)
         || unary(class, &x, &named).is_some()
@@ -337,6 +337,16 @@ fn apply(class: &str, arguments: &[Argument], named: &Named<'_>) -> Result<Vec<T
         "Where" => {
             let (left, right) = sides(arguments.get(1..).unwrap_or_default())?;
             where_(&x()?, &left, &right)
+        }
+        "ZerosLike" | "OnesLike" => {
+            let x = x()?;
+            let like = if class == "ZerosLike" { x.zeros_like() } else { x.ones_like() };
+            named
+                .config
+                .get("dtype")
+                .and_then(Value::as_str)
+                .and_then(keras_dtype)
+                .map_or(like.clone(), |it| like.cast(it))
         }
         "Clip" => x()?.clip(named.number("x_min", f64::NEG_INFINITY), named.number("x_max", f64::INFINITY)),
         "Pad" => pad(&x()?, named)?,
