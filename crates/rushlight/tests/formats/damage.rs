@@ -52,8 +52,8 @@ fn bytes_that_are_changed_anywhere_are_no_panic() {
     for (_, whole, read) in files() {
         let mut damaged = whole.clone();
         // All bytes of small files, some of larger ones: the fuzz targets do the rest.
-        for at in (0..whole.len()).step_by(whole.len().div_ceil(3000)) {
-            for flip in [0x01, 0x80, 0xff] {
+        for at in (0..whole.len()).step_by(whole.len().div_ceil(400)) {
+            for flip in [0x01, 0xff] {
                 damaged[at] ^= flip;
                 let _ = read(&damaged);
                 damaged[at] ^= flip;

@@ -113,7 +113,7 @@ fn output_names(object: &Value, model: &Model) -> Vec<String> {
 
 /// The trained variables in the order in which Keras's optimizers keep their state.
 fn trained(container: &Container) -> Vec<Variable> {
-    container.places("").into_iter().map(|place| place.variable).filter(Variable::is_trainable).collect()
+    container.variables().into_iter().map(|place| place.variable).filter(Variable::is_trainable).collect()
 }
 
 /// The optimizer's variables in the order of Keras's files. A list of layers may have another order than their calls,

@@ -5,7 +5,7 @@ use super::call::layer_arguments;
 use super::operators::MASK;
 use super::primitives::{self, Written};
 use super::structure::{Inside, as_operator, inside};
-use crate::layers::Layer;
+use crate::layers::{Layer, keras_class};
 use crate::models::{Functional, layer_of};
 use rushlight_core::tensor::is_open;
 use rushlight_core::trace::model::{Source, Step};
@@ -129,8 +129,10 @@ fn layer_object(layer: &dyn Layer, name: &str, problems: &mut Vec<String>) -> Op
             let mut object = config.to_json("keras.layers");
             object["config"]["name"] = json!(name);
             object["config"]["trainable"] = json!(layer.state().is_trainable());
+            let class = keras_class(layer.state().class());
             if let Some(settings) = object["config"].as_object_mut() {
                 CALL_FLAGS.iter().for_each(|flag| drop(settings.remove(*flag)));
+                not_taken(&class).into_iter().for_each(|key| drop(settings.remove(key)));
             }
             Some(object)
         }
@@ -138,6 +140,15 @@ fn layer_object(layer: &dyn Layer, name: &str, problems: &mut Vec<String>) -> Op
             problems.push(format!("layer `{name}` ({}): {}", layer.state().class(), error.rule()));
             None
         }
+    }
+}
+
+/// What some of Keras's classes do not take, though others of their kind do.
+fn not_taken(class: &str) -> Option<&'static str> {
+    match class {
+        "SpatialDropout1D" | "SpatialDropout2D" | "SpatialDropout3D" => Some("trainable"),
+        "Cropping1D" => Some("data_format"),
+        _ => None,
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn read_model(bytes: &[u8], shapes: &[Vec<usize>], compiled: bool) ->
         wrong("the file has weights only: a model that fits them must be made first, or given as `.keras`")
     })?;
     let (mut model, container) = super::build(&config, shapes, elements_in(&root))?;
-    assign(&root, &container.places(""))?;
+    assign(&root, &container.variables())?;
     if compiled && let Some(training) = root.attribute("training_config") {
         let training = training.text().map_err(weights::damaged)?;
         let training: Value = serde_json::from_str(&training)
@@ -83,7 +83,7 @@ pub(super) fn config(root: &Group<'_>) -> Result<Option<Value>> {
 /// # Errors
 /// As [`read_model`], and if the model has other layers.
 pub(crate) fn read_weights(model: &Model, root: &Group<'_>) -> Result<()> {
-    assign(root, &container_of(model)?.places(""))
+    assign(root, &container_of(model)?.variables())
 }
 
 /// The layers of a file that have weights: the paths of their data sets, in Keras's order.

@@ -84,10 +84,18 @@ impl Container {
         Some(container)
     }
 
-    /// All variables with their places below a path such as ``, in Keras's order.
+    /// All variables with their places below a path such as ``, in Keras's order. A few have two.
     pub(crate) fn places(&self, path: &str) -> Vec<Place> {
         let mut places = Vec::new();
         self.collect(path, "", &mut places);
+        let mut seen = HashSet::new();
+        places.retain(|place| seen.insert(place.path.clone()));
+        places
+    }
+
+    /// The same with each variable once.
+    pub(crate) fn variables(&self) -> Vec<Place> {
+        let mut places = self.places("");
         let mut seen = HashSet::new();
         places.retain(|place| seen.insert(place.variable.id()));
         places
@@ -96,7 +104,11 @@ impl Container {
     fn collect(&self, path: &str, names: &str, places: &mut Vec<Place>) {
         let mut counts: HashMap<String, usize> = HashMap::new();
         for entry in &self.entries {
-            let base = snake_case(&entry.class);
+            let base = match entry.class.as_str() {
+                // Keras's class has another name than its users see.
+                "GroupQueryAttention" => "grouped_query_attention".to_string(),
+                class => snake_case(class),
+            };
             let count = counts.entry(base.clone()).or_insert(0);
             let part = if *count == 0 { base } else { format!("{base}_{count}") };
             *count += 1;
@@ -122,6 +134,9 @@ impl Entry {
     }
 }
 
+/// Layers that are activations of others.
+const ACTIVATIONS: [&str; 6] = ["PReLU", "LeakyReLU", "ReLU", "ELU", "Softmax", "Activation"];
+
 /// The variables of a layer that is no model: its own, and those of the layers that it wraps.
 fn collect_layer(state: &LayerState, class: &str, path: &str, names: &str, places: &mut Vec<Place>) {
     let own = match class {
@@ -129,7 +144,13 @@ fn collect_layer(state: &LayerState, class: &str, path: &str, names: &str, place
         "SimpleRNN" | "LSTM" | "GRU" => "cell/vars",
         _ => "vars",
     };
-    for (index, variable) in state.weights().into_iter().enumerate() {
+    let mut weights = state.weights();
+    if class == "SpectralNormalization" {
+        // The kernel that it normalizes counts as its own as well.
+        let inner = state.inner_layers();
+        weights.splice(0..0, inner.first().and_then(|layer| layer.weights().into_iter().next()));
+    }
+    for (index, variable) in weights.into_iter().enumerate() {
         let leaf = variable.name().rsplit('/').next().unwrap_or_default().to_string();
         places.push(Place { path: format!("{path}{own}/{index}"), name: format!("{names}{leaf}"), variable });
     }
@@ -146,6 +167,7 @@ fn collect_layer(state: &LayerState, class: &str, path: &str, names: &str, place
                 "attention_output" => "output_dense".to_string(),
                 name => format!("{name}_dense"),
             },
+            _ if ACTIVATIONS.contains(&inner_class.as_str()) => "activation".to_string(),
             _ => {
                 let base = own_name();
                 let count = counts.entry(base.clone()).or_insert(0);

@@ -246,7 +246,7 @@ impl Writer {
             Op::Pad(pad) if pad.interior.iter().all(|&gap| gap == 0) => {
                 let pads: Vec<i64> = pad.low.iter().chain(&pad.high).map(|&size| size as i64).collect();
                 let pads = self.numbers(&pads)?;
-                self.call("Pad", &[names[0].clone(), pads, names[1].clone()], &[])
+                self.call("Pad", &[names[0].clone(), pads], &[])
             }
             Op::Concat(axis) => self.call("Concat", &names, &[("axis", integer(*axis as i64))]),
             Op::Take(axis) => self.call("Gather", &names, &[("axis", integer(*axis as i64))]),
