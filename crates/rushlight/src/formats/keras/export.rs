@@ -130,9 +130,17 @@ fn layer_object(layer: &dyn Layer, name: &str, problems: &mut Vec<String>) -> Op
             object["config"]["name"] = json!(name);
             object["config"]["trainable"] = json!(layer.state().is_trainable());
             let class = keras_class(layer.state().class());
+            if let (true, Some(output)) =
+                (object["config"]["activation"].is_object(), layer.state().first_outputs().first())
+            {
+                // An activation with weights is built before it is called.
+                let dims: Vec<Value> = output.dims.iter().skip(1).map(|&dim| json!(dim)).collect();
+                let shape: Vec<Value> = std::iter::once(Value::Null).chain(dims).collect();
+                object["config"]["activation"]["build_config"] = json!({ "input_shape": shape });
+            }
             if let Some(settings) = object["config"].as_object_mut() {
                 CALL_FLAGS.iter().for_each(|flag| drop(settings.remove(*flag)));
-                not_taken(&class).into_iter().for_each(|key| drop(settings.remove(key)));
+                not_taken(&class).iter().for_each(|key| drop(settings.remove(*key)));
             }
             Some(object)
         }
@@ -144,11 +152,12 @@ fn layer_object(layer: &dyn Layer, name: &str, problems: &mut Vec<String>) -> Op
 }
 
 /// What some of Keras's classes do not take, though others of their kind do.
-fn not_taken(class: &str) -> Option<&'static str> {
+fn not_taken(class: &str) -> &'static [&'static str] {
     match class {
-        "SpatialDropout1D" | "SpatialDropout2D" | "SpatialDropout3D" => Some("trainable"),
-        "Cropping1D" => Some("data_format"),
-        _ => None,
+        "SpatialDropout1D" => &["trainable", "data_format"],
+        "SpatialDropout2D" | "SpatialDropout3D" => &["trainable"],
+        "Cropping1D" => &["data_format"],
+        _ => &[],
     }
 }
 

@@ -163,10 +163,12 @@ fn collect_layer(state: &LayerState, class: &str, path: &str, names: &str, place
             ("Bidirectional", 0) => "forward_layer".to_string(),
             ("Bidirectional", _) => "backward_layer".to_string(),
             ("TimeDistributed" | "SpectralNormalization", _) => "layer".to_string(),
-            ("MultiHeadAttention" | "GroupQueryAttention", _) => match own_name().as_str() {
-                "attention_output" => "output_dense".to_string(),
-                name => format!("{name}_dense"),
-            },
+            ("MultiHeadAttention" | "GroupQueryAttention", _) => {
+                let name = own_name();
+                let role = if name == "attention_output" { "output" } else { &name };
+                let before = if class == "GroupQueryAttention" { "_" } else { "" };
+                format!("{before}{role}_dense")
+            }
             _ if ACTIVATIONS.contains(&inner_class.as_str()) => "activation".to_string(),
             _ => {
                 let base = own_name();
