@@ -205,7 +205,9 @@ def masks():
     z = layers.Concatenate()([z, layers.GRU(3, return_sequences=True)(z)])
     y = layers.Concatenate()([y, layers.SimpleRNN(3, return_sequences=True, go_backwards=True)(z)])
     heads = layers.MultiHeadAttention(2, 3)
-    y = layers.Add()([heads(y, y, attention_mask=pairs), heads(query=y, value=y, key=y)])
+    # A call of this layer takes the mask from its inputs: a second one would not find it.
+    other = layers.LayerNormalization()(y)
+    y = layers.Add()([heads(y, y, attention_mask=pairs), heads(query=other, value=other, key=other)])
     outputs = [layers.GlobalAveragePooling1D()(y), layers.LSTM(2)(y)]
     model = keras.Model([x, counts, pairs], outputs)
     model.compile(keras.optimizers.SGD(0.05), "mse")
