@@ -25,7 +25,7 @@ fn outcome(config: &Config, size: usize, steps: usize) -> Result<Vec<Vec<u32>>> 
     }
     all.push(model.predict(&x)?.to_vec()?);
     // A single example takes other kernels.
-    all.push(model.predict(&x.slice_axis(0, 0, 1))?.to_vec()?);
+    all.push(model.predict(x.slice_axis(0, 0, 1))?.to_vec()?);
     Ok(all.iter().map(|values| values.iter().map(|value| value.to_bits()).collect()).collect())
 }
 

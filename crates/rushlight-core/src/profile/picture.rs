@@ -118,7 +118,7 @@ pub struct PictureNode {
     pub outputs: Vec<Spec>,
     /// Where its results lie, and how.
     pub places: Vec<String>,
-    /// Bytes that it fills or, for a variable or an argument, holds; nothing for views and for what stays in registers.
+    /// Bytes that it fills or, for variables, arguments, assignments and results, holds; nothing for views and for what stays in registers.
     pub bytes: usize,
     /// The kernel that computes it along with other nodes.
     pub kernel: Option<Joint>,

@@ -4,7 +4,7 @@ use super::function_graph::{op_graph, runs};
 use super::graph::{OpGraph, OpNode};
 use crate::applications::config_by_name;
 use crate::prelude::*;
-use rushlight_core::profile::{Picture, PictureKind, Profile, profile};
+use rushlight_core::profile::{Picture, PictureKind, PictureNode, Profile, profile};
 use rushlight_core::{assert_that, callback, scope, sparse_categorical_crossentropy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -60,8 +60,17 @@ fn check_memory(collected: &Profile, call: usize) {
     let of_call = collected.kernels.iter().filter(|kernel| kernel.place.is_some_and(|at| at.call == call));
     let filled: usize = of_call.flat_map(|kernel| &kernel.outputs).map(Spec::bytes).sum();
     for picture in pictures(collected, call) {
-        let holds = |kind: &PictureKind| matches!(kind, PictureKind::Variable(_) | PictureKind::Argument(_));
-        let nodes = picture.nodes.iter().filter(|node| !holds(&node.kind));
+        let steps_of = |node: &PictureNode| node.shares.iter().map(|share| share.step).collect::<Vec<_>>();
+        let of_ops = || picture.nodes.iter().filter(|node| node.kind == PictureKind::Op);
+        let computed: BTreeSet<usize> = of_ops().flat_map(steps_of).collect();
+        // Variables and arguments hold what was there before, assignments and results what an op has written there.
+        let holds = |node: &PictureNode| match node.kind {
+            PictureKind::Variable(_) | PictureKind::Argument(_) => true,
+            PictureKind::Assign(_) => steps_of(node).iter().any(|step| computed.contains(step)),
+            PictureKind::Result(_) => node.shares.is_empty(),
+            _ => false,
+        };
+        let nodes = picture.nodes.iter().filter(|node| !holds(node));
         assert_eq!(nodes.map(|node| node.bytes).sum::<usize>(), filled);
     }
 }

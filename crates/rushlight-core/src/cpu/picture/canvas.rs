@@ -250,6 +250,7 @@ impl Canvas {
             let mut node = made(PictureKind::Result(number), "Result", None);
             node.inputs.extend(read(id, Some(Storage::Output(number))));
             node.outputs.push(graph.spec(id).clone());
+            node.bytes = graph.spec(id).bytes();
             made_of.push((number, self.push(node)));
         }
         made_of

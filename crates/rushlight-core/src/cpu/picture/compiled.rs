@@ -411,9 +411,7 @@ impl Drawing {
                     Operand::Body(earlier) => found[earlier],
                 })
                 .collect();
-            // An assignment's bytes are the variable's.
-            let is_assigned = result.is_some_and(|result| level.is_assigned_in_place(part, result));
-            self.found.note(&op.origin.0, share, if is_assigned { 0 } else { bytes });
+            self.found.note(&op.origin.0, share, bytes);
             if matches!(op.op, Op::Broadcast(_)) {
                 // Only a way of reading, no op of its own.
                 found.push(inputs[0]);
@@ -450,8 +448,8 @@ impl Drawing {
             let Some(producer) = value.map(|input| input.node) else { continue };
             if let Some(kernel) = &nodes[producer].kernel {
                 of_loop.entry(kernel.step).or_default().push((variable, node));
-                // The bytes are the variable's own: count them once.
-                nodes[node].bytes = std::mem::take(&mut nodes[producer].bytes);
+                // What the variable holds, written by that kernel.
+                nodes[node].bytes = nodes[producer].bytes;
             }
         }
         for (step, assigned) in of_loop {

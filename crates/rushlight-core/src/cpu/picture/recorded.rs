@@ -19,7 +19,8 @@ pub(super) fn draw(graph: &Graph, found: &mut Found) -> Vec<PictureNode> {
     let results = made.into_iter().map(|(number, node)| (Storage::Output(number), node));
     for (storage, node) in ends.into_iter().chain(results) {
         let (shares, bytes) = found.of_end(storage);
-        (canvas.nodes[node].shares, canvas.nodes[node].bytes) = (shares.to_vec(), bytes);
+        let node = &mut canvas.nodes[node];
+        (node.shares, node.bytes) = (shares.to_vec(), node.bytes.max(bytes));
     }
     canvas.nodes
 }
