@@ -34,7 +34,7 @@ fn main() -> Result<()> {
         .apply(Conv2dTranspose::new(3, 3).strides(2).padding(Same).activation(activations::Sigmoid));
     let decoder = Model::new(&given, &drawn_again)?.named("decoder");
 
-    let mut model = Model::new(&image, &decoder.call(&encoder.call(&*image)))?.named("autoencoder");
+    let mut model = Model::new(&image, decoder.call(encoder.call(&*image)))?.named("autoencoder");
     model.compile(Adam::new(0.002), MeanSquaredError, ());
     println!("{}", model.summary());
     let blind = (&test - train.mean([0])).square().mean(..).item::<f32>()?;

@@ -40,7 +40,7 @@ fn model() -> Result<Model> {
             .apply(Conv2d::new(filters, 3).padding(Same).activation(activations::Relu))
             .apply(MaxPooling2d::new(2));
     }
-    let eye = Model::new(&looked, &x.apply(GlobalAveragePooling2d::new()))?.named("eye");
+    let eye = Model::new(&looked, x.apply(GlobalAveragePooling2d::new()))?.named("eye");
 
     let seen = eye.call(&*picture);
     let read = words

@@ -30,8 +30,8 @@ fn main() -> Result<()> {
         x = x.apply(Conv2d::new(filters, 3).padding(Same).use_bias(false));
         x = x.apply(BatchNormalization::new().momentum(0.9)).relu().apply(MaxPooling2d::new(2));
     }
-    let trunk = Model::new(&image, &x.apply(GlobalAveragePooling2d::new()))?.named("trunk");
-    let mut first = Model::new(&image, &trunk.call(&*image).apply(Dense::new(6)))?.named("first");
+    let trunk = Model::new(&image, x.apply(GlobalAveragePooling2d::new()))?.named("trunk");
+    let mut first = Model::new(&image, trunk.call(&*image).apply(Dense::new(6)))?.named("first");
     first.compile(Adam::new(0.005), SparseCategoricalCrossentropy::from_logits(), [Accuracy::new()]);
     let history = first.fit(
         &data(&drawn.train, 0..6)?.shuffle(1),
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
 
     // The other four classes, ten images of each: only the head trains.
     trunk.set_trainable(false);
-    let mut second = Model::new(&image, &trunk.call(&*image).apply(Dense::new(4)))?.named("second");
+    let mut second = Model::new(&image, trunk.call(&*image).apply(Dense::new(4)))?.named("second");
     let few = data(&drawn.train, 6..10)?.take(40).shuffle(2).batch(8);
     let test = data(&drawn.test, 6..10)?;
     let before: Vec<f32> = trunk.variables()[0].read().to_vec()?;

@@ -78,7 +78,7 @@ fn model(classes: usize) -> Result<Model> {
         x = x.apply(Block::new());
     }
     let features = x.apply(LayerNormalization::new()).apply(GlobalAveragePooling1d::new());
-    Ok(Model::new(&image, &features.apply(Dense::new(classes)))?.named("vision_transformer"))
+    Ok(Model::new(&image, features.apply(Dense::new(classes)))?.named("vision_transformer"))
 }
 
 fn main() -> Result<()> {

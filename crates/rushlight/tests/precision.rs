@@ -230,7 +230,7 @@ fn training_follows_keras_under_mixed_precision() {
             assert!(strayed <= tolerance, "{name}: {} off by {strayed}, not {tolerance}", variable.name());
         }
         let images = tensor(&goldens()["images"]);
-        let predictions = model.predict(&images.take(&Tensor::scalar(0i64), 0)).unwrap();
+        let predictions = model.predict(images.take(&Tensor::scalar(0i64), 0)).unwrap();
         let strayed = off(&predictions, &case["predictions"]);
         assert!(
             strayed <= tolerances["predictions"].as_f64().unwrap(),
@@ -295,7 +295,7 @@ fn policies_are_given_to_layers_as_they_are_made() {
     let x = Tensor::ones([2, 4], DType::F32);
     assert_eq!(outside.call(&x).dtype().unwrap(), DType::F32);
     assert_eq!(inside.call(&x).dtype().unwrap(), DType::F16);
-    assert_eq!(own.call(&x.cast(DType::F64)).dtype().unwrap(), DType::BF16);
+    assert_eq!(own.call(x.cast(DType::F64)).dtype().unwrap(), DType::BF16);
     for policy in [DTypePolicy::F32, DTypePolicy::MIXED_BF16, DTypePolicy::MIXED_F16] {
         assert_eq!(DTypePolicy::from_name(&policy.name().unwrap()), Some(policy));
     }
@@ -329,7 +329,7 @@ impl Layer for Around {
 fn layers_made_inside_of_a_layer_have_its_policy() {
     let around = Around { state: LayerState::new("Around"), inner: Arc::default() };
     let around = around.dtype_policy(DTypePolicy::MIXED_BF16);
-    assert_eq!(around.call(&Tensor::ones([2, 4], DType::F32)).dtype().unwrap(), DType::BF16);
+    assert_eq!(around.call(Tensor::ones([2, 4], DType::F32)).dtype().unwrap(), DType::BF16);
     assert_eq!(around.inner.get().unwrap().state().dtype_policy(), Some(DTypePolicy::MIXED_BF16));
     assert!(around.variables().iter().all(|variable| variable.spec().dtype == DType::F32));
 }

@@ -138,7 +138,7 @@ fn layers_of_ones_own_are_opened() {
     let model = Model::from(layers.clone());
     let unknown = model.plot().to_svg().unwrap_err().to_string();
     assert!(unknown.contains("call it once, or build it"), "{unknown}");
-    model.call(&Tensor::zeros([5, 4, 4, 2], DType::F32)).check().unwrap();
+    model.call(Tensor::zeros([5, 4, 4, 2], DType::F32)).check().unwrap();
     for model in [model, layers.model([4, 4, 2]).unwrap()] {
         let scene = model.plot().scene().unwrap();
         assert_eq!(outlines(&scene, FRAME).len(), 2);
