@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Convert(ConvertOptions),
     /// Write a new model with random weights to a file
     New(NewOptions),
+    /// Draw a model: its layers, with shapes and dtypes, and what flows where
+    Plot(PlotOptions),
     /// Print a script that completes commands and options in a shell
     Completions(CompletionsOptions),
     /// Write manual pages

@@ -241,6 +241,34 @@ pub(crate) struct NewOptions {
     pub(crate) json: bool,
 }
 
+/// Options of `rushlight plot`.
+#[derive(Args)]
+pub(crate) struct PlotOptions {
+    /// The model: .keras, .onnx, or .h5 of an older Keras, or a name that `rushlight new` knows; - for standard input
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+
+    /// The picture: .svg or .png, or text for Graphviz (.dot) or Mermaid (.mmd)
+    #[arg(value_name = "OUT")]
+    pub(crate) to: PathBuf,
+
+    /// Leave out the layers' names
+    #[arg(long)]
+    pub(crate) no_names: bool,
+
+    /// Draw models inside of the model as single boxes
+    #[arg(long)]
+    pub(crate) no_nested: bool,
+
+    /// Columns that a tall picture takes at most [default: as many as give it a handy shape]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
+    pub(crate) columns: Option<usize>,
+
+    /// Print what was written as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Options of `rushlight completions`.
 #[derive(Args)]
 pub(crate) struct CompletionsOptions {

@@ -17,6 +17,7 @@ mod inspect;
 mod interrupt;
 mod manual;
 mod places;
+mod plot;
 mod predict;
 mod profile;
 mod run;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
             Command::New(options) => convert::run_new(&options),
             Command::Completions(options) => manual::completions(&options),
             Command::Man(options) => manual::pages(&options),
+            Command::Plot(options) => plot::run(&options),
             Command::Profile(options) => profile::run(&options),
         }
     });

@@ -214,6 +214,27 @@ fn files_are_inspected() {
 }
 
 #[test]
+fn models_are_drawn() {
+    let scratch = Scratch::new();
+    scratch.write("m.keras", &made("dense_block.keras"));
+    for (to, begin) in
+        [("m.svg", "<svg"), ("m.png", "\u{fffd}PNG"), ("m.dot", "digraph"), ("m.mmd", "flowchart")]
+    {
+        scratch.run(&["plot", "m.keras", to]).succeeded();
+        let written = std::fs::read(scratch.0.join(to)).unwrap();
+        assert!(String::from_utf8_lossy(&written).starts_with(begin), "{to}");
+    }
+    let drawn = std::fs::read_to_string(scratch.0.join("m.svg")).unwrap();
+    assert!(drawn.contains("Conv2d") && drawn.contains("logits") && drawn.contains("f32"));
+    scratch.run(&["plot", "small", "m.svg", "--no-names"]).succeeded();
+    assert_ne!(drawn, std::fs::read_to_string(scratch.0.join("m.svg")).unwrap());
+    scratch.run(&["plot", "m.keras", "m.bmp"]).failed(2, &["m.bmp", "svg"]);
+    scratch.write("broken.keras", b"PK");
+    scratch.run(&["plot", "broken.keras", "m.png"]).failed(1, &["broken.keras"]);
+    assert!(std::fs::read(scratch.0.join("m.png")).unwrap().len() > 1000, "the older picture stays");
+}
+
+#[test]
 fn new_models_are_saved_and_run() {
     let scratch = Scratch::new();
     scratch.write("x.npy", &write_npy(&Tensor::ones([1, 32, 32, 3], DType::F32)).unwrap());
